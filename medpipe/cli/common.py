@@ -1,0 +1,59 @@
+"""What the commands share: options, output, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medpipe.errors import RequestError
+
+__all__ = ["EXIT", "JsonOption", "OutputOption", "PrintCommandOption", "say", "split_arguments", "show_json"]
+
+EXIT = {"done": 0, "internal": 1, "request": 2, "some failed": 3, "none done": 4, "interrupted": 130}
+"""Exit codes: 0 all done; 1 a fault of ours; 2 wrong request, nothing touched; 3 some cases failed; 4 none could be
+done; 130 interrupted, can be resumed."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Output folder (new, or of the same run).")]
+PrintCommandOption = Annotated[
+    bool, typer.Option("--print-command", help="Print the equal 'python -m monai.bundle run ...' and stop.")
+]
+TrustOption = Annotated[bool, typer.Option("--trust", help="Run a foreign bundle's own code.")]
+
+_OVERRIDE = re.compile(r"^[A-Za-z_][\w.#:]*=")
+
+
+def say(text: str) -> None:
+    """A line for a person, on standard error, so that standard output stays a program's."""
+    print(text, file=sys.stderr)
+
+
+def show_json(value: Any) -> None:
+    """A result for a program, on standard output."""
+    print(json.dumps(value, indent=2))
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part paths from ``key=value`` overrides; a path that exists is a path whatever its name."""
+    overrides = [a for a in arguments if _OVERRIDE.match(a) and not Path(a).exists()]
+    return [a for a in arguments if a not in overrides], overrides
+
+
+def exit_code_of(counts: dict[str, int]) -> int:
+    """Exit code of a finished batch from its cases by status."""
+    if counts["done"] == 0:
+        return EXIT["none done"]
+    return EXIT["some failed"] if counts["failed"] else EXIT["done"]
+
+
+def require_weights(bundle: Any, overrides: dict[str, Any]) -> None:
+    """Refuse early where a bundle ships no weights and none are given."""
+    path = Path(str(overrides.get("weights") or bundle.weights))
+    if not path.is_file():
+        raise RequestError(f"weight file '{path}' does not exist; train the bundle, or give weights=FILE")

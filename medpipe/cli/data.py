@@ -1,0 +1,118 @@
+"""medpipe data check, prepare and synth"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medpipe.cli.common import EXIT, JsonOption, say, show_json
+from medpipe.errors import RequestError
+
+app = typer.Typer(help="Check, prepare and generate data sets.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(help="Data set, for example siim_acr or nih_chestxray14.")]
+_Root = Annotated[Path, typer.Argument(help="Its folder, laid out as distributed.")]
+
+
+@app.command()
+def check(name: _Name, root: _Root, as_json: JsonOption = False) -> None:
+    """Compare a folder with a data set's manifest: what is missing, too much, or unreadable.
+
+    Example: [bold]medpipe data check siim_acr siim/[/bold]
+    """
+    from medpipe.data import dataset_reader
+
+    findings = dataset_reader(name).check(_folder(root))
+    if as_json:
+        show_json([vars(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{finding.severity:7}  {finding.code}: {finding.message}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    if not as_json:
+        print(f"{name}: {errors} errors, {len(findings) - errors} remarks")
+    raise typer.Exit(EXIT["request"] if errors else EXIT["done"])
+
+
+@app.command()
+def prepare(
+    name: _Name,
+    root: _Root,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Datalist to write (JSON, must not exist).")],
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    split: Annotated[str, typer.Option(help="Parts for training, validation, test.")] = "0.7,0.1,0.2",
+    label: Annotated[str, typer.Option(help="Finding that is the label, where a data set has several.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a MONAI datalist: paths relative to the root, labels, patients, and a split by patient.
+
+    Example: [bold]medpipe data prepare siim_acr siim/ -o siim/datalist.json --seed 1[/bold]
+    """
+    from medpipe.data import dataset_reader
+    from medpipe.data.datalist import write_datalist
+
+    if output.exists():
+        raise RequestError(f"'{output}' exists; name a new file")
+    options: dict[str, Any] = {"seed": seed, "fractions": _fractions(split)}
+    if label:
+        options["label"] = label
+    reader = dataset_reader(name)
+    try:
+        datalist = reader.prepare(_folder(root), **options)
+    except TypeError as error:
+        if not label:
+            raise
+        raise RequestError(f"data set '{name}' has one label; leave --label out") from error
+    write_datalist(datalist, output)
+    counts = {section: len(datalist.get(section, [])) for section in ("training", "validation", "test")}
+    if as_json:
+        show_json({"datalist": str(output), "images": counts})
+    else:
+        say(f"{output}: " + ", ".join(f"{number} {section}" for section, number in counts.items()))
+
+
+@app.command()
+def synth(
+    name: Annotated[str, typer.Argument(help="Data set whose look-alike is generated: siim_acr.")],
+    out: Annotated[Path, typer.Argument(help="New folder.")],
+    cases: Annotated[int, typer.Option("--cases", min=1, help="Number of images.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")] = 0,
+    size: Annotated[int, typer.Option("--size", min=64, help="Rows and columns of an image.")] = 1024,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")] = 2,
+) -> None:
+    """Generate a look-alike: made-up images in a data set's real layout, to try a method without any data.
+
+    Example: [bold]medpipe data synth siim_acr lookalike/ --cases 200 --seed 1[/bold]
+    """
+    if name != "siim_acr":
+        raise RequestError(f"there is no look-alike of '{name}'; there is one of siim_acr")
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from medpipe.data.lookalikes.siim_acr import write_siim_acr_lookalike
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("images", total=cases)
+        write_siim_acr_lookalike(
+            out, cases=cases, seed=seed, size=size, workers=workers, progress=lambda done, _: progress.update(task, completed=done)
+        )
+    say(f"{cases} generated images in {out}. They are drawings: results on them say nothing about patients.")
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise RequestError(f"'{path}' is not a folder")
+    return path
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise RequestError(f"--split '{text}' must be three numbers such as 0.7,0.1,0.2") from error
+    if len(values) != 3 or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
+        raise RequestError(f"--split '{text}' must be three parts that add up to 1")
+    return values[0], values[1], values[2]

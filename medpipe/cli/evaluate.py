@@ -1,0 +1,53 @@
+"""medpipe evaluate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medpipe.bundles import find_bundle, monai_command, parse_overrides, require_trust, run_bundle
+from medpipe.cli.common import JsonOption, OutputOption, PrintCommandOption, TrustOption, require_weights, split_arguments
+from medpipe.cli.infer import summarise
+from medpipe.cli.train import resolve_datalist
+from medpipe.errors import RequestError
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="Bundle name or folder.")],
+    overrides: Annotated[list[str], typer.Argument(help="key=value; dataset_dir and datalist say what is evaluated.")],
+    output: OutputOption,
+    print_command: PrintCommandOption = False,
+    trust: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a bundle on labelled images, score it against their truth, and write results.json and the report.
+
+    Example: [bold]medpipe evaluate cxr_pneumothorax_acm dataset_dir=siim datalist=siim/datalist.json -o out[/bold]
+    """
+    bundle = find_bundle(name)
+    paths, texts = split_arguments(overrides)
+    if paths:
+        raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
+    values: dict[str, Any] = parse_overrides(texts, bundle.config("evaluate"))
+    given = {"output_dir": str(output.absolute()), "weights": str(bundle.weights), **resolve_datalist(values)}
+    if print_command:
+        print(monai_command(bundle, "evaluate", given))
+        return
+    require_weights(bundle, values)
+    require_trust(bundle, trust=trust)
+    run_bundle(bundle, "evaluate", given)
+    code = summarise(output, as_json=as_json, also={"results": str(output / "results.json")})
+    if not as_json:
+        _say_headline(output / "results.json")
+    raise typer.Exit(code)
+
+
+def _say_headline(path: Path) -> None:
+    import json
+
+    from medpipe.cli.common import say
+
+    for estimate in json.loads(path.read_text(encoding="utf-8"))["headline"]:
+        say(f"  {estimate['text']}")

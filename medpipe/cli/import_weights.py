@@ -1,0 +1,48 @@
+"""medpipe import-weights"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medpipe.bundles import find_bundle, parse_overrides
+from medpipe.cli.common import JsonOption, say, show_json
+from medpipe.errors import RequestError
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="Bundle whose network takes the weights.")],
+    file: Annotated[Path, typer.Argument(help="The authors' state_dict (.pt, .pth or .safetensors).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Weight file to write (must not exist).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value: backbone, context, num_classes.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a checkpoint of a method's authors into weights of our network.
+
+    Example: [bold]medpipe import-weights cxr_pneumothorax_acm authors.pt -o model.pt backbone=resnet50[/bold]
+    """
+    bundle = find_bundle(name)
+    values = parse_overrides(overrides or [], bundle.config("infer"))
+    if output.exists():
+        raise RequestError(f"'{output}' exists; name a new file")
+    if not output.parent.is_dir():
+        raise RequestError(f"folder '{output.parent}' does not exist")
+    import torch
+    from monai.bundle import ConfigParser
+
+    from medpipe.io.atomic import atomic_writer
+    from medpipe.networks.reference_weights import import_acm_state_dict
+    from medpipe.networks.weights import read_state_dict
+
+    parser = ConfigParser(bundle.config("infer"))
+    parser.update(values)
+    network = parser.get_parsed_content("network_def")
+    state = import_acm_state_dict(read_state_dict(file), network)
+    with atomic_writer(output) as stream:
+        torch.save(state, stream)
+    if as_json:
+        show_json({"weights": str(output), "tensors": len(state)})
+    else:
+        say(f"Weights: {output} ({len(state)} tensors)")

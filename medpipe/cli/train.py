@@ -1,0 +1,58 @@
+"""medpipe train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medpipe.bundles import find_bundle, monai_command, parse_overrides, require_trust, run_bundle
+from medpipe.cli.common import JsonOption, OutputOption, PrintCommandOption, TrustOption, say, show_json, split_arguments
+from medpipe.errors import RequestError
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="Bundle name or folder.")],
+    overrides: Annotated[list[str], typer.Argument(help="key=value; dataset_dir and datalist say what is trained on.")],
+    output: OutputOption,
+    print_command: PrintCommandOption = False,
+    trust: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a bundle on a prepared data set; the best weights go to model.pt, one row per epoch to epochs.csv.
+
+    Example: [bold]medpipe train cxr_pneumothorax_acm dataset_dir=siim datalist=siim/datalist.json -o out[/bold]
+    """
+    bundle = find_bundle(name)
+    paths, texts = split_arguments(overrides)
+    if paths:
+        raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
+    values = parse_overrides(texts, bundle.config("train"))
+    given: dict[str, Any] = {"output_dir": str(output.absolute()), **resolve_datalist(values)}
+    if print_command:
+        print(monai_command(bundle, "train", given))
+        return
+    require_trust(bundle, trust=trust)
+    run_bundle(bundle, "train", given)
+    if as_json:
+        show_json({"weights": str(output / "model.pt"), "epochs": str(output / "epochs.csv")})
+    else:
+        say(f"Weights: {output / 'model.pt'} (epochs: {output / 'epochs.csv'})")
+
+
+def resolve_datalist(values: dict[str, Any]) -> dict[str, Any]:
+    """Make dataset_dir and datalist absolute and check that they exist.
+
+    Raises:
+        RequestError: One is missing; the message says how to make a datalist.
+    """
+    if "dataset_dir" not in values:
+        raise RequestError("which data? give dataset_dir=ROOT (and datalist=FILE, by default ROOT/datalist.json)")
+    root = Path(str(values["dataset_dir"])).expanduser().absolute()
+    if not root.is_dir():
+        raise RequestError(f"dataset_dir '{root}' is not a folder")
+    datalist = Path(str(values.get("datalist") or root / "datalist.json")).expanduser().absolute()
+    if not datalist.is_file():
+        raise RequestError(f"datalist '{datalist}' does not exist; make it with 'medpipe data prepare'")
+    return {**values, "dataset_dir": str(root), "datalist": str(datalist)}

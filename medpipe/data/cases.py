@@ -1,0 +1,50 @@
+"""Datalist entries as what engines take: training items with absolute paths, and cases of a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from medpipe.data.datalist import load_datalist
+from medpipe.errors import InputDataError
+from medpipe.io.cases import Case
+
+__all__ = ["datalist_cases", "datalist_entries"]
+
+
+def datalist_entries(datalist: str | Path, root: str | Path, section: str) -> list[dict[str, Any]]:
+    """Entries of one section ("training", "validation", "test") with absolute image paths.
+
+    Raises:
+        InputDataError: The section is missing or empty, or an image is not on disk; the first ones are named.
+    """
+    entries = load_datalist(Path(datalist)).get(section, [])
+    if not entries:
+        raise InputDataError(f"datalist '{datalist}' has no images in its section '{section}'")
+    items = [{**entry, "image": str(Path(root) / entry["image"])} for entry in entries]
+    missing = [item["image"] for item in items if not Path(item["image"]).is_file()]
+    if missing:
+        raise InputDataError(
+            f"{len(missing)} of {len(items)} images of datalist '{datalist}' are not under '{root}' "
+            f"(first: {missing[0]}); give the root that the datalist was made from"
+        )
+    return items
+
+
+def datalist_cases(datalist: str | Path, root: str | Path, section: str) -> list[dict[str, Any]]:
+    """The same entries as pending cases of a batch run, without their truth.
+
+    Patients are numbered in order of appearance, as for any other input.
+
+    Raises:
+        InputDataError: As ``datalist_entries``.
+    """
+    patients: dict[str, str] = {}
+    cases = []
+    for entry in datalist_entries(datalist, root, section):
+        number = patients.setdefault(entry["patient"], f"P{len(patients) + 1:05d}")
+        case = Case(entry["case"], Path(entry["image"]).relative_to(root).as_posix(), entry["image"], patient=number)
+        case.sex, case.view = (str(entry.get(key, "")) for key in ("sex", "view"))
+        case.age = str(entry.get("age", ""))
+        cases.append(case.as_dict())
+    return cases

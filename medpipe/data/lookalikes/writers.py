@@ -1,0 +1,48 @@
+"""The list of look-alikes: one function per layout, all of one shape."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from medpipe.errors import RequestError
+
+from ..names import nearest_names
+
+__all__ = ["LOOKALIKES", "LookalikeWriter", "lookalike_writer"]
+
+LOOKALIKES: dict[str, str] = {
+    "demo_study": "medpipe.data.lookalikes.study:write_demo_study",
+    "siim_acr": "medpipe.data.lookalikes.siim_acr:write_siim_acr_lookalike",
+}
+"""Name -> module and function that writes it."""
+
+
+class LookalikeWriter(Protocol):
+    """What every look-alike's function takes."""
+
+    def __call__(
+        self,
+        out: Path,
+        *,
+        cases: int,
+        seed: int,
+        size: int = 1024,
+        workers: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Any:
+        """Write ``cases`` generated cases to the new or empty folder ``out``."""
+
+
+def lookalike_writer(name: str) -> LookalikeWriter:
+    """Import the function that writes one look-alike.
+
+    Raises:
+        RequestError: no look-alike has that name; the message lists the nearest ones.
+    """
+    if name not in LOOKALIKES:
+        raise RequestError(f"no look-alike is named {name!r}; {nearest_names(name, LOOKALIKES)}")
+    module, function = LOOKALIKES[name].split(":")
+    return cast(LookalikeWriter, getattr(importlib.import_module(module), function))

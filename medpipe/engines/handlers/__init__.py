@@ -1,0 +1,1 @@
+"""Small classes that attach to an engine's events."""

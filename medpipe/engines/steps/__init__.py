@@ -1,0 +1,1 @@
+"""Iterations that differ from MONAI's supervised ones."""

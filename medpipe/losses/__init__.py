@@ -1,0 +1,8 @@
+"""Losses: one file each."""
+
+from __future__ import annotations
+
+from .lesion_localization import LesionLocalizationLoss
+from .orthogonality import ORTHOGONALITY_FORMS, OrthogonalityLoss
+
+__all__ = ["ORTHOGONALITY_FORMS", "LesionLocalizationLoss", "OrthogonalityLoss"]

@@ -1,0 +1,46 @@
+"""Pictures of an image with its marks."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medpipe.io.atomic import write_bytes
+
+__all__ = ["draw_marks"]
+
+_COLOUR = (255, 176, 0)
+"""Orange of a palette that the common kinds of colour blindness tell from grey."""
+
+
+def draw_marks(
+    path: Path, pixels: npt.NDArray[np.floating], marks: Sequence[dict[str, Any]], *, scale: float, most: int = 5
+) -> None:
+    """Write a PNG of an image with a ring and the score at each of its strongest marks.
+
+    Args:
+        path: The PNG to write (atomically).
+        pixels: (rows, columns) in [0, 1], 1 is white.
+        marks: By falling score, with "x", "y" (pixels of the file) and "score".
+        scale: Pixels of the picture per pixel of the file.
+        most: Number of marks that are drawn.
+    """
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)).convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    radius = max(picture.size) / 28
+    for mark in reversed(marks[:most]):
+        x, y = ((mark[axis] + 0.5) * scale - 0.5 for axis in ("x", "y"))
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_COLOUR, width=2)
+        text = f"{mark['score']:.2f}"
+        left = min(max(x - radius, 0), picture.width - pen.textlength(text) - 1)
+        pen.text((left, min(y + radius, picture.height - 12)), text, fill=_COLOUR)
+    encoded = io.BytesIO()
+    picture.save(encoded, "PNG", compress_level=1)
+    write_bytes(path, encoded.getvalue())

@@ -1,0 +1,131 @@
+"""cases.csv and marks.csv: what a run says of each case, and of each mark on it.
+
+cases.csv: case, file, status (done, skipped, failed), reason, score, marks (their number), then descriptive columns.
+marks.csv: case, mark (0, 1, ... by falling score), label, score, x and y in pixels (column and row of the stored image,
+pixel centres at whole numbers, origin top left), x_mm and y_mm from the centre of the first pixel (empty where the
+spacing is unknown), box_x, box_y, box_width, box_height in pixels (empty for point marks).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from medpipe.errors import InputDataError
+from medpipe.io.atomic import write_text
+from medpipe.predictions.journal import CaseResult
+
+__all__ = ["CASE_COLUMNS", "MARK_COLUMNS", "read_table", "write_cases", "write_marks"]
+
+CASE_COLUMNS = (
+    "case",
+    "file",
+    "status",
+    "reason",
+    "score",
+    "marks",
+    "patient",
+    "sex",
+    "age",
+    "view",
+    "modality",
+    "manufacturer",
+    "rows",
+    "columns",
+    "row_mm",
+    "column_mm",
+)
+
+MARK_COLUMNS = (
+    "case",
+    "mark",
+    "label",
+    "score",
+    "x",
+    "y",
+    "x_mm",
+    "y_mm",
+    "box_x",
+    "box_y",
+    "box_width",
+    "box_height",
+)
+
+
+def write_cases(path: Path, results: Iterable[CaseResult]) -> None:
+    """Write cases.csv atomically, one row per result."""
+    rows = (
+        {
+            **result.facts,
+            "case": result.case,
+            "status": result.status,
+            "reason": result.reason,
+            "score": result.score,
+            "marks": len(result.marks) if result.status == "done" else None,
+        }
+        for result in results
+    )
+    _write(path, CASE_COLUMNS, rows)
+
+
+def write_marks(path: Path, results: Iterable[CaseResult]) -> None:
+    """Write marks.csv atomically, one row per mark."""
+    rows = (
+        {**mark, "case": result.case, "mark": number}
+        for result in results
+        for number, mark in enumerate(result.marks)
+    )
+    _write(path, MARK_COLUMNS, rows)
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(column)) for column in columns])
+    write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    # Nine digits carry a float32 there and back.
+    return format(value, ".9g") if isinstance(value, float) else str(value)
+
+
+def read_table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV table with a header row.
+
+    Returns:
+        One dictionary per row; names and values are stripped of blanks.
+
+    Raises:
+        InputDataError: The file is missing, empty, not text, or lacks a required column; or a row has another number
+            of fields than the header.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputDataError(f"table '{path}' does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputDataError(f"table '{path}' cannot be read as UTF-8 text ({error})") from error
+    lines = list(csv.reader(io.StringIO(text)))
+    if not lines:
+        raise InputDataError(f"table '{path}' is empty; expected a header with {', '.join(required)}")
+    header = [name.strip() for name in lines[0]]
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise InputDataError(f"table '{path}' lacks the column '{missing[0]}'; it has {', '.join(header)}")
+    rows = []
+    for number, fields in enumerate(lines[1:], start=2):
+        if not any(field.strip() for field in fields):
+            continue
+        if len(fields) != len(header):
+            raise InputDataError(f"table '{path}', line {number}: {len(fields)} fields, but {len(header)} columns")
+        rows.append({name: value.strip() for name, value in zip(header, fields, strict=True)})
+    return rows

@@ -1,0 +1,1 @@
+"""Our MONAI dictionary transforms, and named pipelines per modality."""
