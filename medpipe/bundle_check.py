@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medpipe.bundles import Bundle, read_config
-from medpipe.errors import RequestError
+from medpipe.bundles import Bundle, bundles_folder, read_config
+from medpipe.errors import RequestError, UntrustedBundleError
 
-__all__ = ["BundleFinding", "check_bundle", "metadata_schema", "static_findings"]
+__all__ = ["BundleFinding", "check_bundle", "metadata_schema", "require_trust", "static_findings"]
 
 _TARGETS = (
     "medpipe.",
@@ -49,6 +49,22 @@ class BundleFinding:
     severity: str
     place: str
     message: str
+
+
+def require_trust(bundle: Bundle, *, trust: bool) -> None:
+    """Refuse to run a foreign bundle that names code outside the allow-list, unless it is trusted.
+
+    Raises:
+        UntrustedBundleError: The message names the first such places.
+    """
+    if trust or bundles_folder().resolve() in bundle.root.resolve().parents:
+        return
+    code = [f"{finding.place} {finding.message}" for finding in static_findings(bundle) if finding.severity == "code"]
+    if code:
+        raise UntrustedBundleError(
+            f"bundle '{bundle.name}' runs code outside the allow-list ({'; '.join(code[:3])}); "
+            f"look at it with 'medpipe check {bundle.root}' and add --trust if you trust its source"
+        )
 
 
 def metadata_schema() -> dict[str, Any]:

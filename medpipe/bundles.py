@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from medpipe.errors import RequestError, UntrustedBundleError
+from medpipe.errors import RequestError
 
 __all__ = [
     "Bundle",
@@ -241,24 +241,6 @@ def _hush() -> None:
     if not os.environ.get("MEDPIPE_DEBUG"):
         warnings.simplefilter("ignore")
         logging.disable(logging.ERROR)
-
-
-def require_trust(bundle: Bundle, *, trust: bool) -> None:
-    """Refuse to run a foreign bundle that names code outside the allow-list, unless it is trusted.
-
-    Raises:
-        UntrustedBundleError: The message names the first such places.
-    """
-    from medpipe.bundle_check import static_findings
-
-    if trust or bundles_folder().resolve() in bundle.root.resolve().parents:
-        return
-    code = [f"{finding.place} {finding.message}" for finding in static_findings(bundle) if finding.severity == "code"]
-    if code:
-        raise UntrustedBundleError(
-            f"bundle '{bundle.name}' runs code outside the allow-list ({'; '.join(code[:3])}); "
-            f"look at it with 'medpipe check {bundle.root}' and add --trust if you trust its source"
-        )
 
 
 def absolute(paths: Sequence[str | Path]) -> str | list[str]:

@@ -17,7 +17,9 @@ from medpipe.errors import CaseError, RequestError
 
 def run(
     path: Annotated[str, typer.Argument(help="Bundle name, folder, or zip archive.")],
-    trust: Annotated[bool, typer.Option("--trust", help="Also run MONAI's own checks, which execute its code.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also run MONAI's own checks, which execute its code.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a bundle: files, metadata, and every piece of code that its configs name outside an allow-list.
@@ -67,7 +69,10 @@ def _monai_findings(bundle: Bundle) -> list[BundleFinding]:
             files = [str(file) for file in bundle.config_files(mode)]
             workflow = ConfigWorkflow(files, workflow_type=kind, bundle_root=str(bundle.root), logging_file=False)
             missing = workflow.check_properties() or []
-            findings += [BundleFinding("error", files[-1], f"MONAI property '{name}' is missing or misplaced") for name in missing]
+            findings += [
+                BundleFinding("error", files[-1], f"MONAI property '{name}' is missing or misplaced")
+                for name in missing
+            ]
         except RequestError as error:
             findings.append(BundleFinding("note", mode, str(error)))
     try:

@@ -13,7 +13,7 @@ import typer
 
 from medpipe.errors import RequestError
 
-__all__ = ["EXIT", "JsonOption", "OutputOption", "PrintCommandOption", "say", "split_arguments", "show_json"]
+__all__ = ["EXIT", "JsonOption", "OutputOption", "PrintCommandOption", "say", "show_json", "split_arguments"]
 
 EXIT = {"done": 0, "internal": 1, "request": 2, "some failed": 3, "none done": 4, "interrupted": 130}
 """Exit codes: 0 all done; 1 a fault of ours; 2 wrong request, nothing touched; 3 some cases failed; 4 none could be

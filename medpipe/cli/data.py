@@ -97,7 +97,12 @@ def synth(
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("images", total=cases)
         write_siim_acr_lookalike(
-            out, cases=cases, seed=seed, size=size, workers=workers, progress=lambda done, _: progress.update(task, completed=done)
+            out,
+            cases=cases,
+            seed=seed,
+            size=size,
+            workers=workers,
+            progress=lambda done, _: progress.update(task, completed=done),
         )
     say(f"{cases} generated images in {out}. They are drawings: results on them say nothing about patients.")
 

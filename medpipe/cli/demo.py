@@ -27,9 +27,9 @@ def run(
     """
     from medpipe.bundles import find_bundle, run_bundle
     from medpipe.cli.infer import summarise
-    from medpipe.predictions.run_folder import claim_folder
+    from medpipe.io.folders import empty_folder
 
-    folder = claim_folder(output)
+    folder = empty_folder(output)
     say(f"Drawing a study of {cases} radiographs in {folder / 'generated'} ...")
     from medpipe.data.lookalikes.study import write_demo_study
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from medpipe.bundles import absolute, find_bundle, monai_command, parse_overrides, require_trust, run_bundle
+from medpipe.bundle_check import require_trust
+from medpipe.bundles import absolute, find_bundle, monai_command, parse_overrides, run_bundle
 from medpipe.cli.common import (
     JsonOption,
     OutputOption,
@@ -68,7 +69,9 @@ def summarise(output: Path, *, as_json: bool, also: dict[str, Any] | None = None
 
     counts = read_run(output)["cases"]
     if as_json:
-        show_json({"output": str(output), "cases": counts, "report": str(output / "report" / "index.html"), **(also or {})})
+        show_json(
+            {"output": str(output), "cases": counts, "report": str(output / "report" / "index.html"), **(also or {})}
+        )
     else:
         total = sum(counts.values())
         parts = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))

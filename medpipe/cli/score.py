@@ -106,11 +106,11 @@ def froc(
 
 
 def _write(output: Path, results: dict[str, Any], *, as_json: bool) -> None:
+    from medpipe.io.folders import empty_folder
     from medpipe.predictions.results import write_results
-    from medpipe.predictions.run_folder import claim_folder
     from medpipe.reports.page import write_report
 
-    folder = claim_folder(output)
+    folder = empty_folder(output)
     write_results(folder / "results.json", results)
     page = write_report(folder)
     if as_json:

@@ -7,8 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from medpipe.bundles import find_bundle, monai_command, parse_overrides, require_trust, run_bundle
-from medpipe.cli.common import JsonOption, OutputOption, PrintCommandOption, TrustOption, say, show_json, split_arguments
+from medpipe.bundle_check import require_trust
+from medpipe.bundles import find_bundle, monai_command, parse_overrides, run_bundle
+from medpipe.cli.common import (
+    JsonOption,
+    OutputOption,
+    PrintCommandOption,
+    TrustOption,
+    say,
+    show_json,
+    split_arguments,
+)
 from medpipe.errors import RequestError
 
 

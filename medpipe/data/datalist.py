@@ -32,8 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.errors import InputDataError
+from medpipe.io.atomic import write_text
 
-from .files import write_text
 from .names import some_names
 from .rle import decode_relative_rle
 from .splits import PARTS
@@ -82,9 +82,7 @@ def load_datalist(path: Path) -> dict[str, Any]:
 def validate_datalist(datalist: Any, source: str) -> None:
     """Raise InputDataError unless ``datalist`` follows the format; ``source`` opens the message."""
     if not isinstance(datalist, dict):
-        raise InputDataError(
-            f"{source}: found {_shown(datalist)}; expected a JSON object with {', '.join(PARTS)}"
-        )
+        raise InputDataError(f"{source}: found {_shown(datalist)}; expected a JSON object with {', '.join(PARTS)}")
     for key, kind in _HEAD_KEYS.items():
         _require(datalist, key, kind, source)
     missing = {"0", "1"} - set(datalist["labels"])

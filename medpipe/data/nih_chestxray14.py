@@ -75,12 +75,8 @@ class _Survey:
     findings: list[Finding] = field(default_factory=list)
     table: str = ""
     rows: dict[str, _Row] = field(default_factory=dict)  # image name -> its row
-    boxes: dict[tuple[str, str], list[Box]] = field(
-        default_factory=dict
-    )  # (image, finding) -> boxes on BOX_GRID
-    files: dict[str, tuple[Path, tuple[int, int]]] = field(
-        default_factory=dict
-    )  # image -> file, (columns, rows)
+    boxes: dict[tuple[str, str], list[Box]] = field(default_factory=dict)  # (image, finding) -> boxes on BOX_GRID
+    files: dict[str, tuple[Path, tuple[int, int]]] = field(default_factory=dict)  # image -> file, (columns, rows)
     official: dict[str, frozenset[str]] = field(default_factory=dict)  # list -> image names
 
 
@@ -125,9 +121,7 @@ def prepare(
     errors = [finding.message for finding in survey.findings if finding.severity == "error"]
     if errors:
         raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
-    entries = [
-        _entry(Path(root), image, label, survey) for image in sorted(survey.files) if image in survey.rows
-    ]
+    entries = [_entry(Path(root), image, label, survey) for image in sorted(survey.files) if image in survey.rows]
     split, parts = _split(entries, survey, seed, fractions)
     title = load_manifest(NAME)["title"]
     present = f"{len(entries):,} of the {len(survey.rows):,} images listed in {survey.table} are on disk"
@@ -159,9 +153,7 @@ def _split(
         )
     test = survey.official[_LISTS[1]]
     others = [entry for entry in entries if entry["case"] not in test]
-    parts = split_by_patient(
-        others, seed=seed, fractions=(fractions[0] / learning, fractions[1] / learning, 0)
-    )
+    parts = split_by_patient(others, seed=seed, fractions=(fractions[0] / learning, fractions[1] / learning, 0))
     parts["test"] = [entry for entry in entries if entry["case"] in test]
     shown = shown.rpartition("/")[0]
     words = f"official test list; the others by patient, training/validation {shown}, seed {seed}"
@@ -183,9 +175,7 @@ def _entry(root: Path, image: str, label: str, survey: _Survey) -> dict[str, Any
         "rows": rows,
         "columns": columns,
         "localized": positive == bool(boxes),
-        "boxes": [[value * by for value, by in zip(box, scale, strict=True)] for box in boxes]
-        if positive
-        else [],
+        "boxes": [[value * by for value, by in zip(box, scale, strict=True)] for box in boxes] if positive else [],
     } | {key: value for key, value in known.items() if value not in ("", None)}
 
 
@@ -231,14 +221,10 @@ def _read_table(root: Path, survey: _Survey) -> Iterator[Finding]:
             twice.add(image)
         survey.rows[image] = _Row(names, patient, age, sex, view)
     if twice:
-        yield error(
-            "listed_twice", f"{path.name} lists {len(twice):,} images more than once: {some_names(twice)}"
-        )
+        yield error("listed_twice", f"{path.name} lists {len(twice):,} images more than once: {some_names(twice)}")
     if unknown:
         shown = ", ".join(f"{name} ({count:,})" for name, count in unknown.most_common(5))
-        yield warning(
-            "unknown_finding", f"{path.name} names findings that are none of the {len(FINDINGS)}: {shown}"
-        )
+        yield warning("unknown_finding", f"{path.name} names findings that are none of the {len(FINDINGS)}: {shown}")
 
 
 def _read_boxes(root: Path, survey: _Survey) -> Iterator[Finding]:
@@ -253,18 +239,14 @@ def _read_boxes(root: Path, survey: _Survey) -> Iterator[Finding]:
         try:
             x, y, width, height = (float(value) for value in row[2:6])
         except ValueError as fault:
-            raise InputDataError(
-                f"{path}: the row {','.join(row)!r} holds no box x, y, w, h: {fault}"
-            ) from fault
+            raise InputDataError(f"{path}: the row {','.join(row)!r} holds no box x, y, w, h: {fault}") from fault
         name = "Infiltration" if row[1] == "Infiltrate" else row[1]
         if name not in FINDINGS:
             unknown[name] += 1
         boxes[row[0], name].append((x, y, width, height))
     survey.boxes = dict(boxes)
     if unknown:
-        yield warning(
-            "unknown_finding", f"{path.name} has boxes of findings that are none of ours: {dict(unknown)}"
-        )
+        yield warning("unknown_finding", f"{path.name} has boxes of findings that are none of ours: {dict(unknown)}")
 
 
 def _read_lists(root: Path, survey: _Survey) -> Iterator[Finding]:
@@ -273,9 +255,7 @@ def _read_lists(root: Path, survey: _Survey) -> Iterator[Finding]:
         return
     if len(present) < len(_LISTS):
         absent = next(name for name in _LISTS if name not in present)
-        yield error(
-            "official_lists", f"{present[0]} is there, but {absent} is not; add it, or remove the other one"
-        )
+        yield error("official_lists", f"{present[0]} is there, but {absent} is not; add it, or remove the other one")
         return
     lists = {name: frozenset((root / name).read_text(encoding="utf-8").split()) for name in _LISTS}
     both = lists[_LISTS[0]] & lists[_LISTS[1]]
@@ -283,9 +263,7 @@ def _read_lists(root: Path, survey: _Survey) -> Iterator[Finding]:
         yield error("official_lists", f"{len(both):,} images are in both official lists: {some_names(both)}")
     neither = survey.rows.keys() - lists[_LISTS[0]] - lists[_LISTS[1]]
     if neither:
-        yield error(
-            "official_lists", f"{len(neither):,} images are in neither official list: {some_names(neither)}"
-        )
+        yield error("official_lists", f"{len(neither):,} images are in neither official list: {some_names(neither)}")
     survey.official = lists
 
 
@@ -310,14 +288,10 @@ def _find_files(root: Path, survey: _Survey) -> Iterator[Finding]:
             ValueError,
             SyntaxError,
         ) as fault:  # SyntaxError is Pillow's word for a broken PNG chunk
-            yield error(
-                "unreadable_image", f"{paths[0].relative_to(root).as_posix()} cannot be read: {fault}"
-            )
+            yield error("unreadable_image", f"{paths[0].relative_to(root).as_posix()} cannot be read: {fault}")
     for mode in sorted(modes.keys() - {"L"}):
         names = modes[mode]
-        yield info(
-            "not_grey", f"{len(names):,} images are of mode {mode}, to be made grey: {some_names(names)}"
-        )
+        yield info("not_grey", f"{len(names):,} images are of mode {mode}, to be made grey: {some_names(names)}")
 
 
 def _compare(survey: _Survey) -> Iterator[Finding]:
@@ -329,36 +303,26 @@ def _compare(survey: _Survey) -> Iterator[Finding]:
         yield error("no_labelled_image", f"none of the images in {survey.table} is on disk")
     extra = survey.files.keys() - survey.rows.keys()
     if extra:
-        yield warning(
-            "unlisted_images", f"{len(extra):,} files are not in {survey.table}: {some_names(extra)}"
-        )
-    others = [
-        image
-        for image, row in survey.rows.items()
-        if image.split("_")[0].lstrip("0") != row.patient.lstrip("0")
-    ]
+        yield warning("unlisted_images", f"{len(extra):,} files are not in {survey.table}: {some_names(extra)}")
+    others = [image for image, row in survey.rows.items() if image.split("_")[0].lstrip("0") != row.patient.lstrip("0")]
     if others:
         yield warning(
             "patient_mismatch",
-            f"{len(others):,} names begin with another patient's number than "
-            f"{survey.table} says: {some_names(others)}",
+            f"{len(others):,} names begin with another patient's number than {survey.table} says: {some_names(others)}",
         )
     ages = {image: parse_age(row.age) for image, row in survey.rows.items()}
     strange = [image for image, age in ages.items() if age is None or age > _OLDEST]
     if strange:
         yield warning(
             "implausible_age",
-            f"{len(strange):,} ages are above {_OLDEST} or no number, they are left out: "
-            f"{some_names(strange)}",
+            f"{len(strange):,} ages are above {_OLDEST} or no number, they are left out: {some_names(strange)}",
         )
 
 
 def _compare_boxes(survey: _Survey) -> Iterator[Finding]:
     lost = {image for image, _ in survey.boxes if image not in survey.rows}
     if lost:
-        yield warning(
-            "box_without_image", f"{len(lost):,} boxed images are not in {survey.table}: {some_names(lost)}"
-        )
+        yield warning("box_without_image", f"{len(lost):,} boxed images are not in {survey.table}: {some_names(lost)}")
     denied = {
         f"{image} ({name})"
         for image, name in survey.boxes

@@ -74,7 +74,5 @@ def _numbers(text: str) -> list[int]:
     if min(numbers) < 0:
         raise InputDataError(f"run-length code holds {min(numbers)}; expected numbers from 0, or -1 alone")
     if len(numbers) % 2:
-        raise InputDataError(
-            f"run-length code holds {len(numbers)} numbers; expected pairs of offset and length"
-        )
+        raise InputDataError(f"run-length code holds {len(numbers)} numbers; expected pairs of offset and length")
     return numbers

@@ -85,9 +85,7 @@ def prepare(root: Path, *, seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
     if errors:
         raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
     manifest = load_manifest(NAME)
-    present = (
-        f"{len(survey.labelled):,} of the {len(survey.codes):,} images listed in {survey.table} are on disk"
-    )
+    present = f"{len(survey.labelled):,} of the {len(survey.codes):,} images listed in {survey.table} are on disk"
     shown = "/".join(f"{fraction:g}" for fraction in fractions)
     return {
         "name": NAME,

@@ -42,7 +42,5 @@ def read_columns(path: Path, names: list[str]) -> list[tuple[str, ...]]:
     places = [header.index(name) for name in names]
     for row in rows:
         if len(row) <= max(places):
-            raise InputDataError(
-                f"{path}: the row {','.join(row)!r} has {len(row)} values for {len(header)} columns"
-            )
+            raise InputDataError(f"{path}: the row {','.join(row)!r} has {len(row)} values for {len(header)} columns")
     return [tuple(row[place] for place in places) for row in rows]

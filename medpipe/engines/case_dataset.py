@@ -55,7 +55,7 @@ def failure_of(error: BaseException) -> tuple[str, str]:
         if isinstance(cause, CaseError):
             return cause.status, str(cause)
         root, cause = cause, cause.__cause__ or cause.__context__
-    place = traceback.extract_tb(root.__traceback__)[-1:] or [None]
-    where = f" in {place[0].name}" if place[0] is not None else ""
+    frames = traceback.extract_tb(root.__traceback__)
+    where = f" in {frames[-1].name}" if frames else ""
     text = str(root).split("\n", 1)[0][:200]
     return "failed", f"processing failed{where}: {type(root).__name__}: {text}"

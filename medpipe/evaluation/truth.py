@@ -113,7 +113,9 @@ def _from_rows(path: Path, case: str, lines: list[tuple[int, dict[str, str]]]) -
     lesions = [lesion for line, row in lines if (lesion := _lesion(path, line, row)) is not None]
     line, first = lines[0]
     if len(lesions) != len(lines) and len(lines) > 1:
-        raise InputDataError(f"table '{path}', line {line}: case '{case}' has rows with and without a lesion, or twice none")
+        raise InputDataError(
+            f"table '{path}', line {line}: case '{case}' has rows with and without a lesion, or twice none"
+        )
     patients = {row.get("patient") or case for _, row in lines}
     if len(patients) > 1:
         raise InputDataError(f"table '{path}', line {line}: case '{case}' has several patients: {sorted(patients)}")

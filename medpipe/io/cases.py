@@ -285,5 +285,3 @@ class _Register:
 def _safe_name(text: str) -> str:
     """A name for files on every system: letters, digits, '.', '_' and '-', at most 100 of them."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")[:100]
-
-

@@ -67,7 +67,8 @@ def decode_nifti(content: bytes, *, gzipped: bool) -> Radiograph:
         itemsize = image.get_data_dtype().itemsize
         if shape[0] * shape[1] * itemsize > len(raw):
             raise CaseFailedError(f"declares {shape[0]} x {shape[1]} voxels, but has only {len(raw):,} bytes")
-        canonical = nib.as_closest_canonical(image)
+        flat = np.asarray(image.dataobj, dtype=np.float32).reshape(_three(image.shape))
+        canonical = nib.as_closest_canonical(nib.Nifti1Image(flat, image.affine))
         values = np.squeeze(np.asarray(canonical.dataobj, dtype=np.float32))
     except (CaseSkippedError, CaseFailedError):
         raise
@@ -79,6 +80,12 @@ def decode_nifti(content: bytes, *, gzipped: bool) -> Radiograph:
     return Radiograph(
         scale_to_unit(pixels, float(pixels.min()), float(pixels.max())), spacing, "file" if spacing else ""
     )
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Three axes, whatever number of single ones the file has behind or between."""
+    spatial = [*shape, 1, 1][:3]
+    return tuple(spatial) if np.prod(spatial) == np.prod(shape) else (*[n for n in shape if n != 1], 1)
 
 
 def _to_view(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -68,9 +68,7 @@ class LesionLocalizationLoss(nn.Module):
             total = total + self.orthogonality_weight * terms["orthogonality"]
         return total
 
-    def terms(
-        self, prediction: Tensor | Mapping[str, Tensor], target: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def terms(self, prediction: Tensor | Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The terms before weighting, each a scalar: ``image``, ``localization`` and, in training,
         ``orthogonality``.
 

@@ -36,9 +36,7 @@ def index_vector(values: ArrayLike, name: str, limit: int) -> IntArray:
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"{name} must hold integers, found dtype {array.dtype}")
     if array.size and not (array.min() >= 0 and array.max() < limit):
-        raise ValueError(
-            f"{name} must lie in 0..{limit - 1}, found values from {array.min()} to {array.max()}"
-        )
+        raise ValueError(f"{name} must lie in 0..{limit - 1}, found values from {array.min()} to {array.max()}")
     return array.astype(np.int64)
 
 

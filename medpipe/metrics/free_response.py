@@ -136,20 +136,15 @@ class FreeResponseData:
                 raise ValueError(f"{', '.join(names)} must be equally long, found {sizes}")
         if self.lesions_per_case.size != self.n_diseased:
             raise ValueError(
-                f"lesions_per_case has {self.lesions_per_case.size} entries"
-                f" for {self.n_diseased} diseased cases"
+                f"lesions_per_case has {self.lesions_per_case.size} entries for {self.n_diseased} diseased cases"
             )
         if self.lesion_weights.size != self.n_lesions:
-            raise ValueError(
-                f"lesion_weights has {self.lesion_weights.size} entries for {self.n_lesions} lesions"
-            )
+            raise ValueError(f"lesion_weights has {self.lesion_weights.size} entries for {self.n_lesions} lesions")
 
     def _check_lesions(self) -> None:
         empty = np.flatnonzero(self.lesions_per_case < 1)
         if empty.size:
-            raise ValueError(
-                f"diseased case {empty[0]} has no lesion; a case without lesions is non-diseased"
-            )
+            raise ValueError(f"diseased case {empty[0]} has no lesion; a case without lesions is non-diseased")
         beyond = np.flatnonzero(self.ll_lesion >= self.lesions_per_case[self.ll_case])
         if beyond.size:
             case, lesion = self.ll_case[beyond[0]], self.ll_lesion[beyond[0]]
@@ -175,7 +170,7 @@ class FreeResponseData:
             raise ValueError(
                 f"the lesion weights of diseased case {wrong[0]} must sum to 1, found {totals[wrong[0]]:g}"
             )
-        # Sums that are 1 but for the last digits stay, so that data made from these have the very same weights.
+        # Sums that are 1 but for the last digits stay: data made from these then have the very same weights.
         scale = np.where(np.abs(totals - 1) > _LAST_DIGITS, totals, 1.0)
         weights: FloatArray = self.lesion_weights / scale[self.lesion_case]
         return weights

@@ -140,9 +140,7 @@ class Cohort:
         """How often each case is in the resample number ``replicate`` of ``seed``."""
         stream = np.random.SeedSequence(seed, spawn_key=(replicate,))
         generator = np.random.Generator(np.random.PCG64(stream))
-        drawn = [
-            np.bincount(generator.integers(0, size, size), minlength=size) for size in self.strata if size
-        ]
+        drawn = [np.bincount(generator.integers(0, size, size), minlength=size) for size in self.strata if size]
         times: IntArray = np.concatenate(drawn)
         return times if self._in_order else times[self._patient]
 
@@ -214,9 +212,7 @@ class Bootstrap:
 
     def undefined(self, cohort: Cohort, reason: str) -> Estimate:
         """The estimate of what this sample does not define."""
-        return Estimate(
-            math.nan, math.nan, math.nan, self.level, self._method(cohort), cohort.n_patients, reason
-        )
+        return Estimate(math.nan, math.nan, math.nan, self.level, self._method(cohort), cohort.n_patients, reason)
 
     def _method(self, cohort: Cohort) -> str:
         return (

@@ -72,8 +72,7 @@ def figure_of_merit(data: FreeResponseData, name: str) -> float:
 def figures_of_merit(data: FreeResponseData) -> dict[str, float]:
     """Every figure of merit by name; NaN where ``undefined_reason`` has something to say."""
     return {
-        name: math.nan if undefined_reason(data, name) else figure_of_merit(data, name)
-        for name in FIGURES_OF_MERIT
+        name: math.nan if undefined_reason(data, name) else figure_of_merit(data, name) for name in FIGURES_OF_MERIT
     }
 
 
@@ -115,9 +114,7 @@ def figure_of_merit_statistic(data: FreeResponseData, name: str) -> Figure:
     return _BUILDERS[canonical_name(name)](data)
 
 
-def figure_of_merit_estimate(
-    data: FreeResponseData, name: str, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
-) -> Estimate:
+def figure_of_merit_estimate(data: FreeResponseData, name: str, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> Estimate:
     """The figure of merit with its bootstrap interval; NaN with the reason where it is undefined.
 
     Raises:

@@ -228,9 +228,7 @@ class _Scale:
     limit: float | None
 
     @classmethod
-    def of(
-        cls, rule: HitRule, spacing: tuple[float, float] | None, image_shape: tuple[int, int] | None
-    ) -> _Scale:
+    def of(cls, rule: HitRule, spacing: tuple[float, float] | None, image_shape: tuple[int, int] | None) -> _Scale:
         if spacing is not None and not all(math.isfinite(step) and step > 0 for step in spacing):
             raise ValueError(f"spacing is (row, column) in millimetres, above 0; found {spacing}")
         if rule.unit == "mm":

@@ -217,9 +217,7 @@ def multilabel_auc(scores: ArrayLike, labels: ArrayLike, names: Sequence[str]) -
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if values.ndim != 2 or values.shape != truth.shape:
-        raise ValueError(
-            f"scores and labels must both be (cases, classes), found {values.shape} and {truth.shape}"
-        )
+        raise ValueError(f"scores and labels must both be (cases, classes), found {values.shape} and {truth.shape}")
     if len(names) != values.shape[1] or len(set(names)) != len(names):
         raise ValueError(f"{values.shape[1]} classes need as many different names, found {list(names)}")
     by_class = {name: delong(values[:, k], truth[:, k]).auc for k, name in enumerate(names)}

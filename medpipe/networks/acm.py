@@ -151,9 +151,7 @@ class ContextLocalizer(nn.Module):
         return {name: m for name, m in self.named_modules() if isinstance(m, AttendCompare)}
 
 
-def _keep_maps(
-    maps: dict[str, dict[str, Tensor]], name: str, module: AttendCompare, inputs: tuple[Tensor]
-) -> None:
+def _keep_maps(maps: dict[str, dict[str, Tensor]], name: str, module: AttendCompare, inputs: tuple[Tensor]) -> None:
     maps[name] = module.attention_maps(inputs[0])
 
 

@@ -210,11 +210,8 @@ def _set_after_last_norm(block: nn.Module, make: partial[nn.Module]) -> None:
     block.se = make(_width(block))  # timm runs what stands here after the last batch norm
 
 
-def _with_blocks_behind(
-    units: dict[str, nn.Module], places: list[str], make: partial[nn.Module]
-) -> nn.Sequential:
-    """The stage again, with a child ``<unit>_context`` behind each of the places; other names stay as they
-    are."""
+def _with_blocks_behind(units: dict[str, nn.Module], places: list[str], make: partial[nn.Module]) -> nn.Sequential:
+    """The stage again, with a child ``<unit>_context`` behind each of the places; other names stay."""
     children: OrderedDict[str, nn.Module] = OrderedDict()
     for name, unit in units.items():
         children[name] = unit

@@ -17,7 +17,8 @@ _LISTED = 20
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read a state dict from a ``.safetensors`` file or a file of ``torch.save``.
 
-    Of a checkpoint with several parts, the part named ``state_dict`` is taken. Only tensors and plain containers are unpickled (``weights_only=True``).
+    Of a checkpoint with several parts, the part named ``state_dict`` is taken. Only tensors and plain
+    containers are unpickled (``weights_only=True``).
 
     Args:
         path: The weights file.

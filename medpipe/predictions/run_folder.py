@@ -1,10 +1,10 @@
 """The folder that holds a run: OUT of ``medpipe infer`` and ``medpipe evaluate``.
 
-    run.json          what was run: bundle, weights hash, inputs, options, versions, times
-    journal.sqlite    one row per case
-    cases.csv         one row per case
-    marks.csv         one row per mark
-    cases/<case>/     pictures
+run.json          what was run: bundle, weights hash, inputs, options, versions, times
+journal.sqlite    one row per case
+cases.csv         one row per case
+marks.csv         one row per mark
+cases/<case>/     pictures
 """
 
 from __future__ import annotations
@@ -29,9 +29,20 @@ from medpipe.io.atomic import write_text
 from medpipe.predictions.journal import CaseResult, Journal
 from medpipe.predictions.tables import write_cases, write_marks
 
-__all__ = ["RunFolder", "claim_folder", "package_versions", "read_run", "sha256_of_file"]
+__all__ = ["RunFolder", "package_versions", "read_run", "sha256_of_file"]
 
-_PACKAGES = ("torch", "torchvision", "timm", "monai", "pytorch-ignite", "numpy", "scipy", "pydicom", "nibabel", "pillow")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "monai",
+    "pytorch-ignite",
+    "numpy",
+    "scipy",
+    "pydicom",
+    "nibabel",
+    "pillow",
+)
 
 
 class RunFolder:
@@ -161,22 +172,6 @@ class RunFolder:
             "notice": "For research use. Not a medical device.",
         }
         write_text(self.path / "run.json", json.dumps({**run, **more}, indent=2) + "\n")
-
-
-def claim_folder(path: str | Path) -> Path:
-    """Make a new folder for results that are not a run of cases (a training).
-
-    Raises:
-        RequestError: It is not empty, or cannot be made.
-    """
-    folder = Path(path).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RequestError(f"output folder '{folder}' is not empty; name a new folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(f"output folder '{folder}' cannot be made ({error.strerror or error})") from error
-    return folder
 
 
 def package_versions() -> dict[str, str]:

@@ -75,9 +75,7 @@ def write_cases(path: Path, results: Iterable[CaseResult]) -> None:
 def write_marks(path: Path, results: Iterable[CaseResult]) -> None:
     """Write marks.csv atomically, one row per mark."""
     rows = (
-        {**mark, "case": result.case, "mark": number}
-        for result in results
-        for number, mark in enumerate(result.marks)
+        {**mark, "case": result.case, "mark": number} for result in results for number, mark in enumerate(result.marks)
     )
     _write(path, MARK_COLUMNS, rows)
 

@@ -36,7 +36,7 @@ def local_maxima(
     marks: list[tuple[float, float, float]] = []
     remaining = sorted(((-float(ratings[r, c]), int(r), int(c)) for r, c in kept))
     while remaining:
-        rating, row, column = remaining[0]
+        rating = remaining[0][0]
         group = _plateau(remaining, radius)
         rows, columns = [p[1] for p in group], [p[2] for p in group]
         marks.append((float(np.mean(rows)), float(np.mean(columns)), -rating))

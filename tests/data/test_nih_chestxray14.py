@@ -32,9 +32,7 @@ def write_images(root: Path, names: Any = FINDINGS, *, folder: str = "images", s
         Image.new("L", (size, size)).save(root / folder / name)
 
 
-def write_table(
-    root: Path, lines: list[str], name: str = "Data_Entry_2017_v2020.csv", header: str = COLUMNS
-) -> None:
+def write_table(root: Path, lines: list[str], name: str = "Data_Entry_2017_v2020.csv", header: str = COLUMNS) -> None:
     (root / name).write_text("\n".join([header, *lines]) + "\n")
 
 
@@ -132,9 +130,7 @@ def test_tables_of_a_subset_are_found_by_the_beginning_of_their_names(tmp_path: 
 
 def test_findings_are_matched_as_whole_names(tmp_path: Path) -> None:
     write_images(tmp_path, ["00000001_000.png", "00000002_000.png"])
-    write_table(
-        tmp_path, [row("00000001_000.png", "Mass"), row("00000002_000.png", "Pleural_Thickening|Massive")]
-    )
+    write_table(tmp_path, [row("00000001_000.png", "Mass"), row("00000002_000.png", "Pleural_Thickening|Massive")])
     found = entries(tmp_path, label="Mass")
     assert [entry["label"] for entry in found.values()] == [1, 0]
     assert codes(tmp_path)["unknown_finding"] == "warning"

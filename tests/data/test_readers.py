@@ -22,8 +22,7 @@ def test_an_unknown_name_brings_the_nearest() -> None:
 def test_importing_the_room_loads_no_reader_and_no_heavy_library() -> None:
     heavy = "numpy", "pydicom", "PIL", "scipy", "torch", "monai", "pandas", "medpipe.data.siim_acr"
     code = (
-        "import sys, medpipe.data, medpipe.data.lookalikes; "
-        f"print([name for name in {heavy!r} if name in sys.modules])"
+        f"import sys, medpipe.data, medpipe.data.lookalikes; print([name for name in {heavy!r} if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -157,9 +157,7 @@ def test_two_files_of_one_name_are_an_error(tmp_path: Path) -> None:
     root = make(tmp_path, SOUND)
     write_image(root, "1.1", folder="dicom-images-test")
     assert codes(root)["duplicate_stem"] == "error"
-    with pytest.raises(
-        InputDataError, match=r"2 files are named 1\.1: dicom-images-train.*dicom-images-test"
-    ):
+    with pytest.raises(InputDataError, match=r"2 files are named 1\.1: dicom-images-train.*dicom-images-test"):
         prepare(root)
 
 

@@ -61,9 +61,7 @@ ratings = st.lists(st.just(-INF) | st.integers(1, 4).map(float) | st.floats(-9, 
 
 @settings(deadline=None, max_examples=100)
 @given(ratings, st.lists(st.tuples(st.sampled_from([-INF, 1.0, 2.0, 3.5]), st.floats(0, 1)), max_size=12))
-def test_sweep_equals_counting_at_each_threshold(
-    x_rating: list[float], weighted: list[tuple[float, float]]
-) -> None:
+def test_sweep_equals_counting_at_each_threshold(x_rating: list[float], weighted: list[tuple[float, float]]) -> None:
     y_rating, weight = [r for r, _ in weighted], [w for _, w in weighted]
     expected = sorted({r for r in [*x_rating, *y_rating] if r > -INF}, reverse=True)
     x, y, thresholds = sweep(np.array(x_rating), np.array(y_rating), np.array(weight))

@@ -252,9 +252,7 @@ rates = st.sampled_from(LUNA16_RATES) | st.floats(0, 3) | st.sampled_from([0.1, 
 
 @settings(deadline=None, max_examples=150)
 @given(studies(min_healthy=0), rates, st.sampled_from(["linear", "step"]))
-def test_sensitivity_equals_the_loop_over_thresholds(
-    images: list[Image], rate: float, interpolation: str
-) -> None:
+def test_sensitivity_equals_the_loop_over_thresholds(images: list[Image], rate: float, interpolation: str) -> None:
     score = froc_score(build(images), [rate], interpolation)  # type: ignore[arg-type]
     assert score.sensitivities[0] == pytest.approx(oracle(images, rate, interpolation), abs=1e-12)
     points = oracle_points(images)
@@ -264,9 +262,7 @@ def test_sensitivity_equals_the_loop_over_thresholds(
 
 @settings(deadline=None, max_examples=100)
 @given(studies(min_healthy=0), st.sampled_from(["linear", "step"]), st.data())
-def test_counts_weigh_images_like_repeating_them(
-    images: list[Image], interpolation: str, data: st.DataObject
-) -> None:
+def test_counts_weigh_images_like_repeating_them(images: list[Image], interpolation: str, data: st.DataObject) -> None:
     counts = data.draw(st.lists(st.integers(0, 3), min_size=len(images), max_size=len(images)))
     sample = [image for image, count in zip(images, counts, strict=True) for _ in range(count)]
     assume(any(lesions for _, lesions in sample))

@@ -217,9 +217,7 @@ def test_afroc_of_roc_data_is_the_wilcoxon_statistic(healthy: list[float], disea
 
 @settings(deadline=None, max_examples=60)
 @given(studies(), ratings)
-def test_false_positive_on_a_diseased_case_counts_only_where_all_cases_do(
-    cases: list[Case], rating: float
-) -> None:
+def test_false_positive_on_a_diseased_case_counts_only_where_all_cases_do(cases: list[Case], rating: float) -> None:
     before = build(cases)
     after = build([*cases[:-1], (cases[-1][0] + [rating], *cases[-1][1:])])
     for name in ("AFROC", "wAFROC"):
@@ -332,14 +330,9 @@ def test_interval_limits_are_quantiles_of_recomputed_figures() -> None:
     cases = [*HAND_EXAMPLE, ([2.5], [1, 2], [0.5, 0.5]), ([], [], [])]
     data, bootstrap = build(cases), Bootstrap(n_resamples=50, seed=1)
     ordered = sorted(cases, key=lambda case: bool(case[1]))
-    values = [
-        oracle(repeated(ordered, data.cohort.counts(1, replicate).tolist()))["wAFROC"]
-        for replicate in range(50)
-    ]
+    values = [oracle(repeated(ordered, data.cohort.counts(1, replicate).tolist()))["wAFROC"] for replicate in range(50)]
     estimate = figure_of_merit_estimate(data, "wAFROC", bootstrap)
-    assert (estimate.low, estimate.high) == pytest.approx(
-        tuple(np.quantile(values, (0.025, 0.975))), abs=1e-12
-    )
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(values, (0.025, 0.975))), abs=1e-12)
 
 
 def test_undefined_estimate_is_nan_with_the_reason() -> None:

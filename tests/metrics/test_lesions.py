@@ -203,10 +203,7 @@ def test_components_are_those_of_a_flood_fill(mask: np.ndarray) -> None:
                 front += [(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
         expected.append(component)
     found = [
-        {
-            (int(row + lesion.origin[0]), int(column + lesion.origin[1]))
-            for row, column in np.argwhere(lesion.mask)
-        }
+        {(int(row + lesion.origin[0]), int(column + lesion.origin[1])) for row, column in np.argwhere(lesion.mask)}
         for lesion in split_mask(mask)
     ]
     assert found == expected

@@ -83,9 +83,7 @@ def test_containment_in_a_box_is_half_open() -> None:
     assert kinds(match_marks([Mark(10, 5, 1)], lesions, CONTAINMENT)) == [("LL", 1)]
 
 
-@pytest.mark.parametrize(
-    ("tolerance", "strict", "kind"), [(2, False, "LL"), (2, True, "NL"), (1.99, False, "NL")]
-)
+@pytest.mark.parametrize(("tolerance", "strict", "kind"), [(2, False, "LL"), (2, True, "NL"), (1.99, False, "NL")])
 def test_mask_distance_measures_to_the_nearest_pixel(tolerance: float, strict: bool, kind: str) -> None:
     rule = HitRule("mask_distance", tolerance, strict=strict)
     (row,) = match_marks([Mark(9, 6, 1)], [square(5, 5)], rule)  # last column of the mask is 7
@@ -103,9 +101,7 @@ def test_mask_distance_in_millimetres() -> None:
 def test_mask_distance_zero_equals_containment_for_masks(points: list[tuple[float, float]]) -> None:
     lesions = [square(1, 1), square(6, 7, side=4)]
     marks = [Mark(x, y, rating) for rating, (x, y) in enumerate(points)]
-    assert match_marks(marks, lesions, HitRule("mask_distance", 0)) == match_marks(
-        marks, lesions, CONTAINMENT
-    )
+    assert match_marks(marks, lesions, HitRule("mask_distance", 0)) == match_marks(marks, lesions, CONTAINMENT)
 
 
 @pytest.mark.parametrize(

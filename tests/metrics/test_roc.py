@@ -140,9 +140,7 @@ def test_one_case_of_a_class_has_an_auc_but_no_interval() -> None:
     assert estimate.value == 0.5
     assert math.isnan(estimate.low)
     assert math.isnan(estimate.high)
-    assert (
-        estimate.reason == "the variance needs two cases in each class, found 1 diseased and 2 non-diseased"
-    )
+    assert estimate.reason == "the variance needs two cases in each class, found 1 diseased and 2 non-diseased"
     comparison = compare_aucs([1, 2, 3], [3, 2, 1], [0, 1, 0])
     assert comparison.difference.value == 0
     assert math.isnan(comparison.z)
@@ -248,9 +246,7 @@ def test_mean_of_classes_equals_that_of_scikit_learn() -> None:
     scores, labels = generator.normal(size=(60, 14)), generator.integers(0, 2, (60, 14))
     result = multilabel_auc(scores, labels, [f"class {k}" for k in range(14)])
     assert result.undefined == ()
-    assert result.mean == pytest.approx(
-        sklearn_metrics.roc_auc_score(labels, scores, average="macro"), abs=1e-12
-    )
+    assert result.mean == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores, average="macro"), abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,7 @@ def test_resnet14_quarter_is_small_and_every_width_can_be_grouped() -> None:
         ("resnet14_quarter", "nl5", ["layer2.0", "layer3.0"]),
     ],
 )
-def test_nl5_stands_behind_blocks_of_the_middle_stages(
-    name: str, placement: str, expected: list[str]
-) -> None:
+def test_nl5_stands_behind_blocks_of_the_middle_stages(name: str, placement: str, expected: list[str]) -> None:
     backbone = context_backbone(name, context="se", placement=placement)
     assert list(context_modules(backbone)) == [f"{place}_context" for place in expected]
 
@@ -157,9 +155,7 @@ def test_ordinary_weights_give_timms_features(name: str, tmp_path: Path) -> None
         assert torch.allclose(backbone(x), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "context"), [("resnet50", "acm"), ("resnet18", "nl"), ("densenet121", "acm")]
-)
+@pytest.mark.parametrize(("name", "context"), [("resnet50", "acm"), ("resnet18", "nl"), ("densenet121", "acm")])
 def test_ordinary_weights_load_with_only_the_blocks_missing(name: str, context: str, tmp_path: Path) -> None:
     state = timm_model(name).state_dict()
     backbone = context_backbone(name, context=context)
@@ -176,9 +172,7 @@ def test_the_old_names_of_torchvisions_densenet_are_understood(tmp_path: Path) -
     old = {}
     for key, tensor in state.items():
         for number in "12":
-            key = key.replace(f".norm{number}.", f".norm.{number}.").replace(
-                f".conv{number}.", f".conv.{number}."
-            )
+            key = key.replace(f".norm{number}.", f".norm.{number}.").replace(f".conv{number}.", f".conv.{number}.")
         if not key.endswith("num_batches_tracked"):
             old[key] = tensor
     backbone = context_backbone("densenet121")

@@ -12,9 +12,7 @@ def test_a_valid_name_is_returned() -> None:
 
 
 def test_a_near_miss_is_told_the_nearest() -> None:
-    with pytest.raises(
-        ValueError, match=r"unknown colour 'gren', expected one of: red, green; did you mean 'green'?"
-    ):
+    with pytest.raises(ValueError, match=r"unknown colour 'gren', expected one of: red, green; did you mean 'green'?"):
         choose("colour", "gren", ["red", "green"])
 
 

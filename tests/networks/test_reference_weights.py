@@ -94,21 +94,15 @@ def test_the_imported_network_computes_the_authors_formula() -> None:
     net.load_state_dict(import_acm_state_dict(reference, net))
     module = net.backbone.layer4[0].se
     x = torch.randn(1, 512, 3, 3)
-    theirs = {
-        key.removeprefix("layer4.0.module."): t for key, t in reference.items() if "layer4.0.module" in key
-    }
+    theirs = {key.removeprefix("layer4.0.module."): t for key, t in reference.items() if "layer4.0.module" in key}
     conv = torch.nn.functional.conv2d
     mean = x.mean((2, 3), keepdim=True)
     pooled = []
     for part in ("add_mod", "sub_mod"):
-        logits = conv(
-            x - mean, theirs[f"{part}.map_gen.0.weight"], theirs[f"{part}.map_gen.0.bias"], groups=32
-        )
+        logits = conv(x - mean, theirs[f"{part}.map_gen.0.weight"], theirs[f"{part}.map_gen.0.bias"], groups=32)
         weights = logits.flatten(2).softmax(2).repeat_interleave(16, dim=1)
         pooled.append(((x - mean).flatten(2) * weights).sum(2)[:, :, None, None])
-    first, second = (
-        [theirs[f"mul_mod.feature_gen.{n}.{kind}"] for kind in ("weight", "bias")] for n in (0, 2)
-    )
+    first, second = ([theirs[f"mul_mod.feature_gen.{n}.{kind}"] for kind in ("weight", "bias")] for n in (0, 2))
     gate = conv(conv(mean, *first, groups=32).relu(), *second, groups=32).sigmoid()
     assert torch.allclose(module(x), (x + pooled[0] - pooled[1]) * gate, atol=1e-5)
     assert torch.allclose(module.last_orthogonality, (pooled[0] * pooled[1]).mean((1, 2, 3)), atol=1e-5)

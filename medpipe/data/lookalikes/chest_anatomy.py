@@ -121,9 +121,7 @@ def _chest_units(person: Anatomy, size: int) -> tuple[Array, Array]:
     cos, sin = np.float32(np.cos(person.rotation)), np.float32(np.sin(person.rotation))
     u, v = cos * x + sin * y, cos * y - sin * x
     # Nobody is symmetric: bend the axes a little, with waves far longer than any structure.
-    return u + 0.02 * np.sin(2.1 * v + 40 * person.rib_phase), v + 0.015 * np.sin(
-        2.6 * u + 40 * person.rib_phase
-    )
+    return u + 0.02 * np.sin(2.1 * v + 40 * person.rib_phase), v + 0.015 * np.sin(2.6 * u + 40 * person.rib_phase)
 
 
 def _mediastinal_border(person: Anatomy, u: Array, v: Array) -> Array:
@@ -147,9 +145,7 @@ def _dome(person: Anatomy, u: Array) -> Array:
 def _body(person: Anatomy, u: Array, v: Array) -> Array:
     """Thickness of soft tissue: trunk under sloping shoulders, neck, arms beside a gap below the armpits."""
     side = np.abs(u)
-    slope = (
-        person.shoulder + 0.16 * np.clip((side - 0.2) / 0.7, 0, 2) + 0.5 * np.clip(side - 0.86, 0, 1) ** 1.5
-    )
+    slope = person.shoulder + 0.16 * np.clip((side - 0.2) / 0.7, 0, 2) + 0.5 * np.clip(side - 0.86, 0, 1) ** 1.5
     slope = slope - 0.5 * np.exp(-side / 0.11)
     shoulders = np.sqrt(np.clip((v - slope) / 0.30, 0, 1))
     width = person.body_width + 0.03 * np.sin(3 * v) + 0.55 * _step((-0.12 - v) / 0.16)

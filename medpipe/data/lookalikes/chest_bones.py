@@ -27,9 +27,7 @@ def _ribs(person: Anatomy, fields: Fields) -> Array:
     across = side / (1 + 0.11 * fields.v) / cage
     arc = np.sqrt(np.clip(1 - across**2, 1e-3, 1))
     inside = np.clip((1.0 - across) / 0.012, 0, 1)
-    posterior = _bands(fields.v + 0.20 * arc - 0.10 * across, person, 0.024) * np.clip(
-        (across - 0.1) / 0.08, 0, 1
-    )
+    posterior = _bands(fields.v + 0.20 * arc - 0.10 * across, person, 0.024) * np.clip((across - 0.1) / 0.08, 0, 1)
     anterior = _bands(fields.v - 0.34 * arc + 0.05 * across, person, 0.030)
     anterior = anterior * np.clip((across - 0.42) / 0.25, 0, 1) * np.clip((fields.v + 0.62) / 0.2, 0, 1)
     reach = np.clip((0.62 - fields.v) / 0.15, 0.25, 1) * np.clip((fields.v + 0.86) / 0.08, 0, 1)
@@ -67,9 +65,7 @@ def _shoulder(person: Anatomy, fields: Fields) -> Array:
     blade = blade * np.clip((height + 0.62) / 0.06, 0, 1) * np.clip((0.94 - side) / 0.1, 0, 1)
     border = np.exp(-(((side - edge - 0.012) / 0.012) ** 2)) * blade
     head = np.clip((0.12 - np.hypot(side - 0.97, (height + 0.52) * 0.9)) / 0.02, 0, 1)
-    shaft = np.clip((0.065 - np.abs(side - 1.03 - 0.05 * height)) / 0.02, 0, 1) * np.clip(
-        (height + 0.5) / 0.05, 0, 1
-    )
+    shaft = np.clip((0.065 - np.abs(side - 1.03 - 0.05 * height)) / 0.02, 0, 1) * np.clip((height + 0.5) / 0.05, 0, 1)
     return 0.03 * blade + 0.05 * border + 0.09 * np.maximum(head, shaft)
 
 

@@ -46,9 +46,7 @@ def _tree(rng: np.random.Generator, side: float) -> list[Segment]:
     return segments
 
 
-def _branch(
-    rng: np.random.Generator, start: tuple[float, float], direction: float, width: float
-) -> list[Segment]:
+def _branch(rng: np.random.Generator, start: tuple[float, float], direction: float, width: float) -> list[Segment]:
     """One branch: short steps that bend at random and give off thinner branches, until it is too thin."""
     segments: list[Segment] = []
     u, v = start

@@ -114,9 +114,7 @@ def write_report(path: Path, header: Header) -> None:
 def _image_class(header: Header, as_distributed: bool) -> UID:
     if as_distributed:
         return SecondaryCaptureImageStorage
-    return (
-        ComputedRadiographyImageStorage if header.modality == "CR" else DigitalXRayImageStorageForPresentation
-    )
+    return ComputedRadiographyImageStorage if header.modality == "CR" else DigitalXRayImageStorageForPresentation
 
 
 def _dataset(header: Header, sop_class: UID) -> Dataset:

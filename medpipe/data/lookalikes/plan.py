@@ -116,9 +116,7 @@ def run_plans(
     return results
 
 
-def _results(
-    write: Callable[[CasePlan], Result], plans: Sequence[CasePlan], workers: int
-) -> Iterator[Result]:
+def _results(write: Callable[[CasePlan], Result], plans: Sequence[CasePlan], workers: int) -> Iterator[Result]:
     if workers == 1:
         yield from map(write, plans)
         return

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import empty_folder, write_text
+from medpipe.io.atomic import write_text
+from medpipe.io.folders import empty_folder
+
 from ..rle import EMPTY, encode_relative_rle
 from .dicom import ENCODINGS, write_radiograph
 from .marker import MARKER, marker_text
@@ -53,17 +55,13 @@ def write_siim_acr_lookalike(
     """
     train = plan_cases(f"{NAME}/train", cases=cases, seed=seed, size=size, encodings=_ENCODINGS)
     unlabelled = max(2, cases // 10)
-    test = plan_cases(
-        f"{NAME}/test", cases=unlabelled, seed=seed, size=size, encodings=_ENCODINGS, first_patient=cases
-    )
+    test = plan_cases(f"{NAME}/test", cases=unlabelled, seed=seed, size=size, encodings=_ENCODINGS, first_patient=cases)
     out = empty_folder(Path(out))
     shown = {plan.header.instance_uid: plan.finding for plan in (*train, *test)}
     truth = {"labels": LABELS, "findings": shown}
     write_text(out / MARKER, marker_text(NAME, seed=seed, cases=cases, size=size, **truth))
     folders = ["dicom-images-train"] * len(train) + ["dicom-images-test"] * len(test)
-    places = {
-        plan.header.instance_uid: out / folder for plan, folder in zip((*train, *test), folders, strict=True)
-    }
+    places = {plan.header.instance_uid: out / folder for plan, folder in zip((*train, *test), folders, strict=True)}
     rows = run_plans(partial(_write_case, places), (*train, *test), workers=workers, progress=progress)
     write_text(out / "train-rle.csv", _table(rows[: len(train)], seed))
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from medpipe.io.atomic import write_text
+from medpipe.io.folders import empty_folder
+
 from ..datalist import write_datalist
-from ..files import empty_folder, write_text
 from ..rle import encode_relative_rle
 from .dicom import ENCODINGS, Header, write_radiograph, write_report
 from .lateral_radiograph import draw_lateral_radiograph

@@ -88,10 +88,7 @@ def test_the_rim_is_darker_but_not_by_much_and_has_no_vessels(people: dict[str, 
     for with_it, without in zip(people["pneumothorax"], people["none"], strict=True):
         inside = ndimage.binary_erosion(with_it.mask)
         darker.append((without.image - with_it.image)[inside].mean())
-        grain = [
-            (image - ndimage.gaussian_filter(image, 2))[inside].std()
-            for image in (with_it.image, without.image)
-        ]
+        grain = [(image - ndimage.gaussian_filter(image, 2))[inside].std() for image in (with_it.image, without.image)]
         calmer.append(grain[0] < grain[1])
     assert min(darker) > 0.03
     assert max(darker) < 0.15

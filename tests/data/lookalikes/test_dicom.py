@@ -83,9 +83,7 @@ def test_a_compressed_image_keeps_its_uid(tmp_path: Path, image: np.ndarray) -> 
     assert pydicom.dcmread(tmp_path / "a.dcm").SOPInstanceUID == "2.25.3"
 
 
-def test_a_jpeg_file_has_the_bare_age_and_the_class_of_the_published_files(
-    tmp_path: Path, image: np.ndarray
-) -> None:
+def test_a_jpeg_file_has_the_bare_age_and_the_class_of_the_published_files(tmp_path: Path, image: np.ndarray) -> None:
     write_radiograph(tmp_path / "a.dcm", image, replace(HEADER, age=62), ENCODINGS["jpeg"])
     dataset = pydicom.dcmread(tmp_path / "a.dcm")
     assert dataset.PatientAge == "62"

@@ -73,9 +73,7 @@ def test_numbers_out_of_range_are_refused(wrong: dict[str, int]) -> None:
 
 def test_results_come_in_order_and_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
-    results = run_plans(
-        lambda plan: plan.index, plans(5), workers=1, progress=lambda *each: told.append(each)
-    )
+    results = run_plans(lambda plan: plan.index, plans(5), workers=1, progress=lambda *each: told.append(each))
     assert results == [0, 1, 2, 3, 4]
     assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 

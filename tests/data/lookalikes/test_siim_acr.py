@@ -32,9 +32,7 @@ def rows(root: Path) -> list[tuple[str, str]]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_files_lie_by_study_series_and_instance(root: Path) -> None:
@@ -85,9 +83,7 @@ def test_rows_of_one_image_are_not_all_together(rows: list[tuple[str, str]]) -> 
 
 
 def test_decoded_masks_lie_high_and_on_both_sides(rows: list[tuple[str, str]]) -> None:
-    centres = [
-        np.argwhere(decode_relative_rle(code, SIZE, SIZE)).mean(0) / SIZE for _, code in rows if code != " -1"
-    ]
+    centres = [np.argwhere(decode_relative_rle(code, SIZE, SIZE)).mean(0) / SIZE for _, code in rows if code != " -1"]
     height, across = np.array(centres).T
     assert np.median(height) < 0.4
     assert ((across < 0.4) | (across > 0.6)).mean() > 0.9
@@ -106,9 +102,7 @@ def test_most_files_are_jpeg_and_the_others_are_mixed(root: Path) -> None:
 
 def test_patients_of_both_folders_are_different_and_some_have_several_images(root: Path) -> None:
     people = {
-        folder: [
-            pydicom.dcmread(path, stop_before_pixels=True).PatientID for path in root.glob(f"{folder}/*/*/*")
-        ]
+        folder: [pydicom.dcmread(path, stop_before_pixels=True).PatientID for path in root.glob(f"{folder}/*/*/*")]
         for folder in ("dicom-images-train", "dicom-images-test")
     }
     assert len(set(people["dicom-images-train"])) < CASES
@@ -140,9 +134,7 @@ def test_equal_seeds_give_equal_bytes_whatever_the_number_of_workers(tmp_path: P
 
 def test_another_seed_gives_other_images(tmp_path: Path, root: Path) -> None:
     write_siim_acr_lookalike(tmp_path / "a", cases=2, seed=SEED + 1, size=64)
-    assert not {path.stem for path in (tmp_path / "a").rglob("*.dcm")} & {
-        path.stem for path in root.rglob("*.dcm")
-    }
+    assert not {path.stem for path in (tmp_path / "a").rglob("*.dcm")} & {path.stem for path in root.rglob("*.dcm")}
 
 
 def test_a_folder_that_holds_anything_is_refused(tmp_path: Path) -> None:

@@ -36,9 +36,7 @@ def test_valid_cases_are_readable_and_in_all_encodings(study: DemoStudy) -> None
         assert dataset.pixel_array.shape == lesion_mask(entry).shape == (SIZE, SIZE)
         assert dataset.SOPInstanceUID == entry["case"]
         assert dataset.ViewPosition in ("PA", "AP")
-        kinds.add(
-            (dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation, "WindowWidth" in dataset)
-        )
+        kinds.add((dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation, "WindowWidth" in dataset))
     assert len(kinds) == 8
 
 

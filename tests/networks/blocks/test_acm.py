@@ -87,9 +87,7 @@ def slow_acm(x: Tensor, module: AttendCompare) -> tuple[Tensor, list[float]]:
             if conv is None:
                 pooled.append(zero)
             else:
-                pooled.append(
-                    slow_pool(flat, conv.weight[:, :, 0, 0], conv.bias, module.groups, module.centre_kq)
-                )
+                pooled.append(slow_pool(flat, conv.weight[:, :, 0, 0], conv.bias, module.groups, module.centre_kq))
         gate = one if module.gate_reduce is None else slow_gate(flat, module)
         for c, row in enumerate(flat):
             new = [(value + pooled[0][c] - pooled[1][c]) * gate[c] for value in row]
@@ -155,9 +153,7 @@ def test_initial_weights_have_the_authors_spread_and_biases_are_zero() -> None:
     assert all(not bias.any() for name, bias in module.named_parameters() if name.endswith("bias"))
 
 
-@given(
-    batch=st.integers(1, 3), height=st.integers(1, 5), width=st.integers(1, 5), seed=st.integers(0, 2**31 - 1)
-)
+@given(batch=st.integers(1, 3), height=st.integers(1, 5), width=st.integers(1, 5), seed=st.integers(0, 2**31 - 1))
 @settings(max_examples=25, deadline=None)
 def test_permuting_positions_permutes_the_output(batch: int, height: int, width: int, seed: int) -> None:
     module, x = small(), features(batch, 8, height, width, seed=seed)

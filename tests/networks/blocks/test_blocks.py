@@ -75,9 +75,7 @@ def test_an_unknown_name_is_refused_with_the_valid_and_the_nearest() -> None:
 
 
 def test_an_unknown_option_is_refused_with_the_valid_and_the_nearest() -> None:
-    with pytest.raises(
-        ValueError, match=r"'group'.*groups, reduction, centre_kq, mode; did you mean 'groups'"
-    ):
+    with pytest.raises(ValueError, match=r"'group'.*groups, reduction, centre_kq, mode; did you mean 'groups'"):
         context_block("acm", 64, group=8)
     with pytest.raises(ValueError, match="'groups'"):
         context_block("se", 64, groups=8)

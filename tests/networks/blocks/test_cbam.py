@@ -51,9 +51,7 @@ def test_equals_a_slow_loop_over_both_gates() -> None:
     shift = float(norm.bias) - 0.3 * scale
     x = torch.randn(2, 8, 4, 9, dtype=torch.float64)
     for image, y in zip(x, module(x), strict=True):
-        gated = slow_channels(
-            image, module.channel.fc1.weight[:, :, 0, 0], module.channel.fc2.weight[:, :, 0, 0]
-        )
+        gated = slow_channels(image, module.channel.fc1.weight[:, :, 0, 0], module.channel.fc2.weight[:, :, 0, 0])
         expected = slow_positions(gated, module.spatial.conv.conv.weight[0], scale, shift)
         assert torch.allclose(y, expected, atol=1e-12)
 

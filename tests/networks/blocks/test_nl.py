@@ -27,9 +27,7 @@ def test_equals_a_slow_loop_over_pairs_of_positions() -> None:
         positions = list(x[b].flatten(1).T)
         for n, here in enumerate(positions):
             affinity = [math.exp(float(at(module.t, here) @ at(module.p, there))) for there in positions]
-            mixed = torch.stack(
-                [a * at(module.g, there) for a, there in zip(affinity, positions, strict=True)]
-            )
+            mixed = torch.stack([a * at(module.g, there) for a, there in zip(affinity, positions, strict=True)])
             response = mixed.sum(dim=0) / sum(affinity)
             expected = at(module.z, response) * scale + module.norm.bias + here
             assert torch.allclose(y[b].flatten(1)[:, n], expected, atol=1e-12)

@@ -1,16 +1,11 @@
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
 
-from medpipe.data.files import empty_folder, write_text
 from medpipe.errors import RequestError
-
-
-def test_a_text_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.txt", "one\n")
-    write_text(tmp_path / "a.txt", "zwei: ü\n")
-    assert (tmp_path / "a.txt").read_bytes() == "zwei: ü\n".encode()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+from medpipe.io.folders import empty_folder
 
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medpipe.errors import RequestError
+from medpipe.io.cases import RadiographRules, find_radiographs
+from medpipe.io.sources import Source, zip_members
+
+
+def by_file(paths, rules=None) -> dict[str, dict]:
+    return {case["file"]: case for case in find_radiographs(paths, rules)}
+
+
+def test_every_file_of_a_folder_becomes_one_case(write_dicom, ramp, tmp_path) -> None:
+    write_dicom("export/p1/a.dcm", ramp)
+    write_dicom("export/p2/no_suffix", ramp)
+    (tmp_path / "export/notes.txt").write_text("hello")
+    (tmp_path / "export/empty.dcm").write_bytes(b"")
+    cases = by_file(tmp_path / "export")
+    assert {name: case["status"] for name, case in cases.items()} == {
+        "p1/a.dcm": "pending",
+        "p2/no_suffix": "pending",
+        "notes.txt": "skipped",
+        "empty.dcm": "failed",
+    }
+    assert "0 bytes" in cases["empty.dcm"]["reason"]
+    assert "file type '.txt'" in cases["notes.txt"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason"),
+    [
+        ({"Modality": "CT"}, "modality CT; this bundle reads CR, DX, RG"),
+        ({"Modality": None}, "modality not given"),
+        ({"ViewPosition": "LL"}, "view LL; this bundle reads frontal views"),
+        ({"ViewPosition": "LATERAL"}, "view LATERAL"),
+        ({"ViewPosition": None, "PatientOrientation": ["A", "F"]}, "view LATERAL"),
+        ({"BodyPartExamined": "KNEE"}, "body part KNEE"),
+        ({"PixelData": None}, "no pixel data"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour"),
+        ({"NumberOfFrames": 4}, "4 frames"),
+        ({"Rows": 20}, "20 x 80 pixels"),
+    ],
+)
+def test_what_is_no_image_for_the_bundle_is_skipped_with_the_reason(write_dicom, ramp, elements, reason) -> None:
+    (case,) = find_radiographs(write_dicom("a.dcm", ramp, **elements))
+    assert case["status"] == "skipped"
+    assert reason in case["reason"]
+
+
+@pytest.mark.parametrize("view", ["PA", "AP", "", "LLD"])
+def test_frontal_unnamed_and_decubitus_views_are_read(write_dicom, ramp, view) -> None:
+    (case,) = find_radiographs(write_dicom("a.dcm", ramp, ViewPosition=view))
+    assert case["status"] == "pending"
+
+
+def test_frames_can_be_split_into_cases_of_their_own(write_dicom, ramp) -> None:
+    path = write_dicom("cine.dcm", np.stack([ramp, ramp[::-1]]))
+    cases = find_radiographs(path, RadiographRules(split_frames=True))
+    assert [case["image"] for case in cases] == [f"{path}#frame=0", f"{path}#frame=1"]
+    assert [case["case"][-10:] for case in cases] == ["_frame0000", "_frame0001"]
+
+
+def test_a_second_copy_is_skipped_and_another_image_of_the_same_uid_is_kept(write_dicom, ramp, tmp_path) -> None:
+    first = write_dicom("in/a.dcm", ramp, SOPInstanceUID="1.2.3")
+    (tmp_path / "in/b.dcm").write_bytes(first.read_bytes())
+    write_dicom("in/c.dcm", ramp[::-1].copy(), SOPInstanceUID="1.2.3")
+    cases = by_file(tmp_path / "in")
+    assert cases["b.dcm"]["status"] == "skipped"
+    assert "the same file as 'a.dcm'" in cases["b.dcm"]["reason"]
+    assert cases["c.dcm"]["status"] == "pending"
+    assert "same SOPInstanceUID as 'a.dcm'" in cases["c.dcm"]["reason"]
+    assert len({case["case"] for case in cases.values()}) == 3
+
+
+def test_patients_are_numbered_and_neither_name_nor_id_leaves_the_file(write_dicom, ramp, tmp_path) -> None:
+    for name, patient in (("a", "secret-1"), ("b", "secret-1"), ("c", "secret-2"), ("d", "")):
+        write_dicom(f"in/{name}.dcm", ramp, PatientID=patient)
+    cases = by_file(tmp_path / "in")
+    assert [cases[f"{name}.dcm"]["patient"] for name in "abcd"] == ["P00001", "P00001", "P00002", "P00003"]
+    assert "secret" not in repr(cases)
+    assert "Canary" not in repr(cases)
+
+
+def test_pictures_of_one_name_in_two_folders_keep_two_case_names(tmp_path, ramp) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray((ramp >> 4).astype(np.uint8)).save(tmp_path / folder / "IM1.png")
+    assert [case["case"] for case in find_radiographs([tmp_path / "x", tmp_path / "y"])] == ["IM1", "IM1_2"]
+
+
+def test_files_inside_a_zip_archive_are_cases_and_nothing_is_unpacked(write_dicom, ramp, tmp_path) -> None:
+    path = write_dicom("a.dcm", ramp)
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.write(path, "study/a.dcm")
+        archive.writestr("study/readme.txt", "hello")
+    before = sorted(tmp_path.rglob("*"))
+    cases = by_file(tmp_path / "export.zip")
+    assert cases["export.zip!/study/a.dcm"]["status"] == "pending"
+    assert cases["export.zip!/study/readme.txt"]["status"] == "skipped"
+    assert sorted(tmp_path.rglob("*")) == before
+    from medpipe.io.radiograph import read_radiograph
+
+    inside = read_radiograph(cases["export.zip!/study/a.dcm"]["image"])
+    np.testing.assert_array_equal(inside.pixels, read_radiograph(str(path)).pixels)
+
+
+@pytest.mark.parametrize("name", ["../evil.dcm", "/evil.dcm", "a/../../evil.dcm", "C:\\evil.dcm", "a\\..\\..\\evil"])
+def test_an_archive_with_a_path_outside_itself_is_refused_whole(tmp_path, name) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("fine.dcm", "x")
+        archive.writestr(name, "x")
+    (case,) = find_radiographs(tmp_path / "bad.zip")
+    assert case["status"] == "failed"
+    assert "points outside the archive" in case["reason"]
+
+
+def test_a_link_and_a_bomb_in_an_archive_are_refused(tmp_path) -> None:
+    from medpipe.errors import CaseFailedError
+
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(CaseFailedError, match="symbolic link"):
+        zip_members(tmp_path / "link.zip")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("big", bytes(30_000_000))
+    with pytest.raises(CaseFailedError, match="declares 30,000,000 bytes"):
+        zip_members(tmp_path / "bomb.zip")
+
+
+def test_a_file_that_only_claims_to_be_a_zip_is_one_failed_case(tmp_path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 nothing")
+    (case,) = find_radiographs(tmp_path / "x.zip")
+    assert case["status"] == "failed"
+    assert "not a readable zip archive" in case["reason"]
+
+
+def test_a_dicomdir_leads_to_its_files_and_reports_the_missing_and_the_outside_ones(
+    write_dicom, ramp, tmp_path
+) -> None:
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    write_dicom("disc/IMAGES/A", ramp)
+    index = Dataset()
+    records = []
+    for parts in (["IMAGES", "A"], ["IMAGES", "GONE"], ["..", "..", "etc"]):
+        record = Dataset()
+        record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", parts
+        records.append(record)
+    index.DirectoryRecordSequence = records
+    index.file_meta = FileMetaDataset()
+    index.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    index.file_meta.MediaStorageSOPClassUID, index.file_meta.MediaStorageSOPInstanceUID = "1.2.840.10008.1.3.10", "1.2"
+    index.save_as(tmp_path / "disc/DICOMDIR", enforce_file_format=True)
+    for given in (tmp_path / "disc", tmp_path / "disc" / "DICOMDIR"):
+        statuses = [(case["status"], case["reason"]) for case in find_radiographs(given)]
+        assert [status for status, _ in statuses].count("pending") == 1
+        assert any("missing on disk" in reason for _, reason in statuses)
+        assert any("outside its folder" in reason for _, reason in statuses)
+        assert any("an index of 3 files" in reason for _, reason in statuses)
+
+
+def test_a_missing_or_empty_input_is_a_wrong_request(tmp_path) -> None:
+    with pytest.raises(RequestError, match="does not exist"):
+        find_radiographs(tmp_path / "nowhere")
+    with pytest.raises(RequestError, match="no files under"):
+        find_radiographs(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_an_unreadable_file_is_a_failed_case(write_dicom, ramp) -> None:
+    path = write_dicom("a.dcm", ramp)
+    path.chmod(0)
+    (case,) = find_radiographs(path)
+    assert case["status"] == "failed"
+
+
+@pytest.mark.parametrize("text", ["/x/a.dcm", "/x/e.zip!/s/a.dcm", "/x/a.dcm#frame=3", "/x/e.zip!/s/a.dcm#frame=3"])
+def test_a_source_reads_back_what_it_writes(text) -> None:
+    assert str(Source.parse(text)) == text
+
+
+def test_a_file_with_an_odd_name_is_taken_by_its_name(tmp_path) -> None:
+    path = tmp_path / "a#frame=3"
+    path.write_bytes(b"x")
+    assert Source.parse(path) == Source(path)
+
+
+@pytest.mark.shared_data
+def test_every_real_file_is_pending_or_has_a_reason(shared_data: Path) -> None:
+    roots = [shared_data / "cxr", shared_data / "dicom_misc/fo_dicom", shared_data / "dicom_misc/nema_wg04"]
+    cases = find_radiographs(roots)
+    assert len(cases) == sum(path.is_file() for root in roots for path in root.rglob("*"))
+    assert all(case["reason"] for case in cases if case["status"] != "pending")
+    assert len({case["case"] for case in cases}) == len(cases)
