@@ -51,6 +51,8 @@ class ContextLocalizer(nn.Module):
         pretrained: Start from ImageNet weights fetched by timm.
         weights: Start from ImageNet weights in this file.
         output_stride: Pixels per cell of the maps: 8, 16 or 32.
+        zero_init_last: Start the residual blocks as identity; see ``context_backbone``. False is the better start
+            for training from scratch with ``acm``.
 
     Raises:
         ValueError: A name is unknown, or a number is not allowed.
@@ -76,6 +78,7 @@ class ContextLocalizer(nn.Module):
         pretrained: bool = False,
         weights: str | Path | None = None,
         output_stride: int = 32,
+        zero_init_last: bool = True,
     ) -> None:
         super().__init__()
         if in_channels not in (1, 3):
@@ -92,6 +95,7 @@ class ContextLocalizer(nn.Module):
             pretrained=pretrained,
             weights=weights,
             output_stride=output_stride,
+            zero_init_last=zero_init_last,
         )
         self.head = nn.Conv2d(int(self.backbone.num_features), num_classes, 1)  # type: ignore[arg-type]
         self.register_buffer("mean", torch.tensor(IMAGENET_DEFAULT_MEAN).view(1, 3, 1, 1), persistent=False)

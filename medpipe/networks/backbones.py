@@ -57,6 +57,7 @@ def context_backbone(
     pretrained: bool = False,
     weights: str | Path | None = None,
     output_stride: int = 32,
+    zero_init_last: bool = True,
 ) -> nn.Module:
     """Build a backbone, with a context block at every place the placement names.
 
@@ -80,12 +81,14 @@ def context_backbone(
         weights: ImageNet weights in a local file instead; see ``load_backbone_weights``.
         output_stride: Pixels of the image per cell of the feature map: 8, 16 or 32; below 32 the last stages
             are dilated instead of strided (ResNets only).
+        zero_init_last: Start the last batch norm of each residual block at zero, so that the blocks start as
+            identity (ResNets only; ImageNet weights replace it). An attend-and-compare module behind that norm
+            then starts at a saddle: its K - Q is quadratic in the scale of its input, so it learns little for
+            long. False is the better start for training from scratch with ``acm`` in every block.
 
     Returns:
         A module from (B, in_channels, H, W) to (B, num_features, ceil(H / stride), ceil(W / stride)), up to
-        the rounding of DenseNet's pooling, with ``num_features`` as attribute. Without weights the last batch
-        norm of each residual block starts at zero, so that the blocks start as identity; context blocks
-        behind it then see zeros until the first step.
+        the rounding of DenseNet's pooling, with ``num_features`` as attribute.
 
     Raises:
         ValueError: A name or option is unknown, or options exclude each other.
@@ -98,7 +101,7 @@ def context_backbone(
         raise ValueError(f"give either pretrained=True or weights, found both (weights={str(weights)!r})")
     if pretrained and BACKBONES[name] is None:
         raise ValueError(f"there are no published ImageNet weights of {name!r}; use pretrained=False")
-    backbone = _plain_backbone(name, in_channels, output_stride)
+    backbone = _plain_backbone(name, in_channels, output_stride, zero_init_last)
     if context != "none":
         where = choose("placement", placement or _DEFAULT_PLACEMENT[context], PLACEMENTS)
         _insert(backbone, partial(context_block, context, **dict(context_args or {})), where)
@@ -153,7 +156,7 @@ def _monai_name(name: str) -> str:
     return re.sub(r"(denselayer\d+)\.(norm|conv)\.?([12])\.", r"\1.layers.\2\3.", name)
 
 
-def _plain_backbone(name: str, in_channels: int, output_stride: int) -> nn.Module:
+def _plain_backbone(name: str, in_channels: int, output_stride: int, zero_init_last: bool) -> nn.Module:
     if output_stride not in (8, 16, 32) or (name == "densenet121" and output_stride != 32):
         allowed = "32" if name == "densenet121" else "8, 16 or 32"
         raise ValueError(f"output_stride of {name} must be {allowed}, found {output_stride}")
@@ -164,7 +167,7 @@ def _plain_backbone(name: str, in_channels: int, output_stride: int) -> nn.Modul
         "output_stride": output_stride,
         "num_classes": 0,
         "global_pool": "",
-        "zero_init_last": True,  # ImageNet weights, where given, replace it
+        "zero_init_last": zero_init_last,
     }
     if name == "resnet14_quarter":
         return ResNet(Bottleneck, (1, 1, 1, 1), channels=(16, 32, 64, 128), **options)

@@ -24,14 +24,18 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     """
     if not Path(path).is_file():
         raise RequestError(f"weight file '{path}' does not exist; train the bundle, or give weights=FILE")
+    source = f"weight file '{path}'"
     try:
         state = read_state_dict(path)
-        check_state_dict(state, network.state_dict(), source=f"weight file '{path}'")
     except Exception as error:  # torch and safetensors raise many kinds on foreign files
-        reason = str(error).split("\n", 1)[0][:400]
+        reason = str(error).split("\n", 1)[0][:200]
+        raise RequestError(f"{source} holds no plain tensors ({reason}); save a state_dict") from error
+    try:
+        check_state_dict(state, network.state_dict(), source=source)
+    except ValueError as error:
         raise RequestError(
-            f"{reason}; expected a state_dict of this network: give the options that it was trained with "
-            "(backbone=, context=), or use 'medpipe import-weights' for the authors' files"
+            f"{str(error)[:400]}; give the options that it was trained with (backbone=, context=), "
+            "or use 'medpipe import-weights' for the authors' files"
         ) from error
     network.load_state_dict(state)
     return network.eval()

@@ -140,10 +140,11 @@ class ExtractMarksd(Transform):
         return {**data, "score": self._score(logits, cell, fitted), "marks": marks, "spacing_mm": spacing}
 
     @staticmethod
-    def _ratings(logits: torch.Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    def _ratings(logits: torch.Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
         probability = torch.sigmoid(logits)[None]
         resized = F.interpolate(probability, shape, mode="bilinear", align_corners=False)
-        return np.asarray(resized[0, 0].cpu().numpy(), dtype=np.float32)
+        # The two pixels beside a cell's centre are equal but for rounding; six decimals make them one plateau.
+        return np.round(resized[0, 0].cpu().numpy().astype(np.float64), 6)
 
     @staticmethod
     def _score(logits: torch.Tensor, cell: float, fitted: tuple[int, ...]) -> float:

@@ -73,9 +73,9 @@ def test_the_orthogonality_has_a_gradient_into_the_maps_and_the_backbone() -> No
     assert net.head.weight.grad is None
 
 
-def test_started_from_scratch_the_first_orthogonality_is_zero() -> None:
-    output = ContextLocalizer(TINY)(images())
-    assert output["orthogonality"].tolist() == [0.0, 0.0]
+def test_the_first_orthogonality_is_zero_only_with_zeroed_residual_blocks() -> None:
+    assert ContextLocalizer(TINY)(images())["orthogonality"].tolist() == [0.0, 0.0]
+    assert ContextLocalizer(TINY, zero_init_last=False)(images())["orthogonality"].all()
 
 
 def test_nothing_is_kept_after_a_forward() -> None:

@@ -242,9 +242,11 @@ def test_the_published_weights_exist_in_timm(name: str) -> None:
     assert BACKBONES[name] in timm.list_pretrained()
 
 
-def test_residual_blocks_start_as_identity_without_weights() -> None:
-    backbone = context_backbone("resnet14_quarter", context="acm")
-    assert not any(backbone.get_submodule(f"layer{n}.0.bn3").weight.any() for n in (1, 2, 3, 4))
+@pytest.mark.parametrize(("options", "start"), [({}, 0), ({"zero_init_last": False}, 1)])
+def test_residual_blocks_start_as_identity_unless_switched_off(options: dict[str, bool], start: int) -> None:
+    backbone = context_backbone("resnet14_quarter", context="acm", **options)
+    weights = [backbone.get_submodule(f"layer{n}.0.bn3").weight for n in (1, 2, 3, 4)]
+    assert all((weight == start).all() for weight in weights)
 
 
 # Sizes.

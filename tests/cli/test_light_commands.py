@@ -1,0 +1,115 @@
+"""Commands that load neither torch nor MONAI, and how wrong requests are answered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from medpipe.cli.main import invoke
+
+HEAVY = "import sys; from medpipe.cli.main import invoke; code = invoke({arguments!r}); print(code, sorted({{'torch', 'monai'}} & set(sys.modules)))"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["info", "cxr_pneumothorax_acm"], ["infer", "--help"]])
+def test_help_list_and_info_load_neither_torch_nor_monai(arguments) -> None:
+    run = subprocess.run([sys.executable, "-c", HEAVY.format(arguments=arguments)], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "info", "check", "train", "evaluate", "infer", "report", "import-weights", "demo", "doctor"]
+    + ["data check", "data prepare", "data synth", "score roc", "score froc"],
+)
+def test_every_command_has_help_with_an_example(command, capsys) -> None:
+    assert invoke([*command.split(), "--help"]) == 0
+    assert f"medpipe {command}" in capsys.readouterr().out.replace("Usage: medpipe", "")
+
+
+def test_list_and_info_speak_json(capsys) -> None:
+    assert invoke(["list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert "cxr_pneumothorax_acm" in [row["name"] for row in rows]
+    assert invoke(["info", "cxr_pneumothorax_acm", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["options"]["infer"]["context"] == "acm"
+
+
+def test_the_version_is_printed(capsys) -> None:
+    assert invoke(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("medpipe 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inferr"], "inferr"),
+        (["infer"], "argument"),
+        (["info", "cxr_pneumothorax_amc"], "did you mean cxr_pneumothorax_acm"),
+        (["infer", "cxr_pneumothorax_acm", "nowhere", "-o", "{tmp}/out"], "input 'nowhere' does not exist"),
+        (["infer", "cxr_pneumothorax_acm", "{tmp}", "image_sise=3", "-o", "{tmp}/out"], "did you mean image_size"),
+        (["infer", "cxr_pneumothorax_acm", "image_size=3", "-o", "{tmp}/out"], "no input given"),
+        (["infer", "cxr_pneumothorax_acm", "{tmp}", "weights=none.pt", "-o", "{tmp}/out"], "'none.pt' does not exist"),
+        (["train", "cxr_pneumothorax_acm", "max_epochs=1", "-o", "{tmp}/out"], "give dataset_dir=ROOT"),
+        (["train", "cxr_pneumothorax_acm", "dataset_dir=nowhere", "-o", "{tmp}/out"], "is not a folder"),
+        (["train", "cxr_pneumothorax_acm", "dataset_dir={tmp}", "-o", "{tmp}/out"], "medpipe data prepare"),
+        (["evaluate", "cxr_pneumothorax_acm", "{tmp}", "-o", "{tmp}/out"], "write dataset_dir="),
+        (["data", "check", "siim_arc", "{tmp}"], "siim_acr"),
+        (["data", "prepare", "siim_acr", "nowhere", "-o", "{tmp}/d.json"], "is not a folder"),
+        (["data", "prepare", "siim_acr", "{tmp}", "-o", "{tmp}/d.json", "--split", "1,1,1"], "add up to 1"),
+        (["data", "synth", "coco", "{tmp}/x"], "no look-alike of 'coco'"),
+        (["score", "roc", "none.csv", "none.csv", "-o", "{tmp}/out"], "'none.csv' does not exist"),
+        (["score", "froc", "a.csv", "b.csv", "--criterion", "near", "-o", "{tmp}/out"], "hit rule"),
+        (["report", "nowhere"], "is not a folder"),
+        (["report", "{tmp}"], "neither run.json nor results.json"),
+        (["check", "nothing.zip"], "does not exist"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_touches_nothing(arguments, message, tmp_path, capsys) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    code = invoke([argument.format(tmp=tmp_path) for argument in arguments])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) <= 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_scores_of_tables_need_no_bundle(tmp_path, capsys) -> None:
+    (tmp_path / "marks.csv").write_text("case,x,y,score\na,10,10,0.9\nb,5,5,0.3\n")
+    (tmp_path / "truth.csv").write_text("case,x,y,radius\na,11,10,3\nb,,,\n")
+    arguments = ["score", "froc", f"{tmp_path}/marks.csv", f"{tmp_path}/truth.csv", "--criterion", "radius", "--bootstrap", "20"]
+    assert invoke([*arguments, "-o", str(tmp_path / "out"), "--json"]) == 0
+    headline = json.loads(capsys.readouterr().out)["headline"]
+    assert {figure["name"]: figure["value"] for figure in headline} == {"AFROC": 1.0, "wAFROC": 1.0}
+    assert (tmp_path / "out" / "report" / "index.html").is_file()
+    assert invoke([*arguments, "-o", str(tmp_path / "out")]) == 2  # nothing is overwritten
+    (tmp_path / "scores.csv").write_text("case,score\na,0.9\nb,0.3\n")
+    (tmp_path / "labels.csv").write_text("case,label\na,1\nb,0\n")
+    roc = ["score", "roc", f"{tmp_path}/scores.csv", f"{tmp_path}/labels.csv", "-o", str(tmp_path / "roc"), "--json"]
+    capsys.readouterr()
+    assert invoke(roc) == 0
+    assert json.loads(capsys.readouterr().out)["headline"][0]["value"] == 1.0
+
+
+def test_paths_and_overrides_are_told_apart(tmp_path, monkeypatch) -> None:
+    from medpipe.cli.common import split_arguments
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b").write_text("x")
+    assert split_arguments(["x/y", "lr=1", "a=b", "optimizer.lr=2", "a.dcm"]) == (
+        ["x/y", "a=b", "a.dcm"],
+        ["lr=1", "optimizer.lr=2"],
+    )
+
+
+def test_exit_codes_follow_the_counts() -> None:
+    from medpipe.cli.common import exit_code_of
+
+    assert exit_code_of({"done": 3, "skipped": 1, "failed": 0}) == 0
+    assert exit_code_of({"done": 3, "skipped": 1, "failed": 1}) == 3
+    assert exit_code_of({"done": 0, "skipped": 1, "failed": 1}) == 4

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from medpipe.errors import RequestError
+from medpipe.predictions.journal import CaseResult
+from medpipe.predictions.run_folder import RunFolder, read_run, sha256_of_file
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"weights")
+    return path
+
+
+def folder(tmp_path, weights, **changes) -> RunFolder:
+    options = {"bundle": "b", "weights": weights, "inputs": ["in"], "options": {"size": 3}}
+    return RunFolder(tmp_path / "out", **{**options, **changes})
+
+
+def test_nothing_is_written_before_the_start(tmp_path, weights) -> None:
+    run = folder(tmp_path, weights)
+    assert not (tmp_path / "out").exists()
+    run.start()
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
+def test_a_finished_run_has_its_tables_and_counts(tmp_path, weights) -> None:
+    run = folder(tmp_path, weights)
+    run.start()
+    for case, status in (("a", "done"), ("b", "failed"), ("c", "skipped"), ("d", "done")):
+        run.record(CaseResult(case, status))
+    assert run.finish() == {"done": 2, "skipped": 1, "failed": 1}
+    content = read_run(tmp_path / "out")
+    assert content["cases"] == {"done": 2, "skipped": 1, "failed": 1}
+    assert content["finished"] is not None
+    assert content["identity"]["weights_sha256"] == sha256_of_file(weights)
+    assert (tmp_path / "out" / "cases.csv").read_text().count("\n") == 5
+
+
+def test_an_interrupted_run_is_taken_up_where_it_stopped(tmp_path, weights) -> None:
+    first = folder(tmp_path, weights)
+    first.start()
+    first.record(CaseResult("a", "done", score=0.5))
+    first._lock.release()  # what the end of a process does
+    second = folder(tmp_path, weights)
+    second.start()
+    assert second.pending([{"case": "a"}, {"case": "b"}]) == [{"case": "b"}]
+    second.record(CaseResult("b", "done", score=0.25))
+    assert second.finish()["done"] == 2
+
+
+@pytest.mark.parametrize("change", [{"bundle": "other"}, {"inputs": ["elsewhere"]}, {"options": {"size": 4}}])
+def test_a_folder_of_another_run_is_refused_and_says_what_differs(tmp_path, weights, change) -> None:
+    folder(tmp_path, weights).start()
+    with pytest.raises(RequestError, match=f"other {next(iter(change))}"):
+        folder(tmp_path, weights, **change)
+
+
+def test_other_weights_make_another_run(tmp_path, weights) -> None:
+    folder(tmp_path, weights).start()
+    weights.write_bytes(b"others")
+    with pytest.raises(RequestError, match="other weights_sha256"):
+        folder(tmp_path, weights)
+
+
+def test_a_folder_with_other_files_and_a_file_are_refused(tmp_path, weights) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("precious")
+    with pytest.raises(RequestError, match="not empty and holds no run"):
+        folder(tmp_path, weights)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "precious"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RequestError, match="is a file"):
+        RunFolder(tmp_path / "file", bundle="b")
+
+
+def test_two_runs_on_one_folder_do_not_mix(tmp_path, weights) -> None:
+    first, second = folder(tmp_path, weights), folder(tmp_path, weights)
+    first.start()
+    with pytest.raises(RequestError, match="in use by another run"):
+        second.start()
+
+
+def test_a_foreign_run_json_is_named(tmp_path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": "else"}))
+    with pytest.raises(RequestError, match="format 'else'"):
+        read_run(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RequestError, match="unreadable"):
+        read_run(tmp_path)
