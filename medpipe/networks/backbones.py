@@ -32,6 +32,7 @@ __all__ = ["BACKBONES", "PLACEMENTS", "context_backbone", "context_modules", "lo
 
 # Names to timm's names of the weights the papers started from (torchvision's first ones), if there are any.
 BACKBONES: dict[str, str | None] = {
+    "resnet11_quarter": None,
     "resnet14_quarter": None,
     "resnet18": "resnet18.tv_in1k",
     "resnet50": "resnet50.tv_in1k",
@@ -39,6 +40,8 @@ BACKBONES: dict[str, str | None] = {
     "resnext101_32x8d": "resnext101_32x8d.tv_in1k",
     "densenet121": "densenet121.tv_in1k",
 }
+
+_STRIDES = {"densenet121": (32,), "resnet11_quarter": (8, 16)}
 
 PLACEMENTS = ("every_block", "nl5", "stage4")
 
@@ -72,7 +75,8 @@ def context_backbone(
 
     Args:
         name: A key of ``BACKBONES``. ``resnet14_quarter`` has one bottleneck per stage at a quarter of the
-            usual widths (512 output channels), for small data and demonstrations.
+            usual widths (512 output channels), for small data and demonstrations; ``resnet11_quarter`` is the same
+            without the fourth stage (256 output channels), and sees less of the image at once.
         context: ``none`` or a key of ``medpipe.networks.blocks.CONTEXT_BLOCKS``.
         placement: See above; None takes the default of the context block.
         context_args: Options of the context block.
@@ -157,9 +161,9 @@ def _monai_name(name: str) -> str:
 
 
 def _plain_backbone(name: str, in_channels: int, output_stride: int, zero_init_last: bool) -> nn.Module:
-    if output_stride not in (8, 16, 32) or (name == "densenet121" and output_stride != 32):
-        allowed = "32" if name == "densenet121" else "8, 16 or 32"
-        raise ValueError(f"output_stride of {name} must be {allowed}, found {output_stride}")
+    allowed = _STRIDES.get(name, (8, 16, 32))
+    if output_stride not in allowed:
+        raise ValueError(f"output_stride of {name} must be one of {allowed}, found {output_stride}")
     if name == "densenet121":
         return _densenet121(in_channels)
     options: dict[str, Any] = {
@@ -171,6 +175,9 @@ def _plain_backbone(name: str, in_channels: int, output_stride: int, zero_init_l
     }
     if name == "resnet14_quarter":
         return ResNet(Bottleneck, (1, 1, 1, 1), channels=(16, 32, 64, 128), **options)
+    if name == "resnet11_quarter":
+        # No blocks in the fourth stage; its width repeats the third's, which the feature map then has.
+        return ResNet(Bottleneck, (1, 1, 1, 0), channels=(16, 32, 64, 64), **options)
     model: nn.Module = timm.create_model(name, pretrained=False, **options)
     return model
 

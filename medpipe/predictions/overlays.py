@@ -19,20 +19,20 @@ _COLOUR = (255, 176, 0)
 
 
 def draw_marks(
-    path: Path, pixels: npt.NDArray[np.floating], marks: Sequence[dict[str, Any]], *, scale: float, most: int = 5
+    path: Path, pixels: npt.NDArray[np.uint8], marks: Sequence[dict[str, Any]], *, scale: float, most: int = 5
 ) -> None:
     """Write a PNG of an image with a ring and the score at each of its strongest marks.
 
     Args:
         path: The PNG to write (atomically).
-        pixels: (rows, columns) in [0, 1], 1 is white.
+        pixels: (rows, columns), 255 is white.
         marks: By falling score, with "x", "y" (pixels of the file) and "score".
         scale: Pixels of the picture per pixel of the file.
         most: Number of marks that are drawn.
     """
     from PIL import Image, ImageDraw
 
-    picture = Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)).convert("RGB")
+    picture = Image.fromarray(pixels).convert("RGB")
     pen = ImageDraw.Draw(picture)
     radius = max(picture.size) / 28
     for mark in reversed(marks[:most]):

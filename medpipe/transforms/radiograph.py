@@ -18,6 +18,7 @@ from monai.transforms import (
 
 from medpipe.io.reader import RadiographReader
 from medpipe.transforms.lesion_mask import LesionMaskd
+from medpipe.transforms.picture import Pictured
 from medpipe.transforms.scale_to_fit import ScaleToFitd
 
 __all__ = ["radiograph_preprocessing", "radiograph_training"]
@@ -25,13 +26,18 @@ __all__ = ["radiograph_preprocessing", "radiograph_training"]
 _TRAINING_KEYS = ("image", "mask", "mask_known", "image_label", "case")
 
 
-def radiograph_preprocessing(image_size: int) -> Compose:
+def radiograph_preprocessing(image_size: int, *, picture_size: int | None = None) -> Compose:
     """Load a radiograph and bring it to (1, image_size, image_size), float32 in [0, 1].
+
+    With ``picture_size`` also make a picture of that size for people ("picture", see ``Pictured``).
 
     The 1st and 99th percentile become 0 and 1, so that exposure, window and collimation matter little. This step is
     symmetric: an image and its negative stay negatives of each other.
     """
-    return Compose(_image_steps(image_size, keys=("image",)))
+    steps = _image_steps(image_size, keys=("image",))
+    if picture_size is not None:
+        steps.insert(1, Pictured("image", picture_size))
+    return Compose(steps)
 
 
 def radiograph_training(

@@ -32,7 +32,7 @@ class Brightness(nn.Module):
 def run(inputs: Path, out: Path, batch_size: int = 1, workers: int = 0) -> RunFolder:
     folder = RunFolder(out, bundle="brightness", inputs=inputs)
     folder.start()
-    data = CaseDataset(folder.pending(find_radiographs(inputs)), radiograph_preprocessing(64))
+    data = CaseDataset(folder.pending(find_radiographs(inputs)), radiograph_preprocessing(64, picture_size=200))
     loader = DataLoader(data, batch_size=batch_size, num_workers=workers, collate_fn=collate_cases)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),

@@ -73,6 +73,18 @@ def test_resnet14_quarter_is_small_and_every_width_can_be_grouped() -> None:
     assert [module.channels for module in context_modules(backbone).values()] == [64, 128, 256, 512]
 
 
+def test_resnet11_quarter_is_resnet14_quarter_without_the_fourth_stage() -> None:
+    backbone = context_backbone("resnet11_quarter", context="acm", output_stride=16)
+    assert [module.channels for module in context_modules(backbone).values()] == [64, 128, 256]
+    assert backbone.num_features == 256
+    assert backbone(torch.zeros(1, 3, 64, 64)).shape == (1, 256, 4, 4)
+    longer = dict(context_backbone("resnet14_quarter", context="acm").named_parameters())
+    for name, parameter in backbone.named_parameters():
+        assert parameter.shape == longer[name].shape
+    with pytest.raises(ValueError, match=r"must be one of \(8, 16\), found 32"):
+        context_backbone("resnet11_quarter")
+
+
 # Places.
 
 
@@ -280,8 +292,8 @@ def test_the_number_of_image_channels_can_be_chosen() -> None:
         ),
         ({"name": "resnet18", "placement": "nl5"}, "need a context block"),
         ({"name": "resnet18", "context_args": {"groups": 8}}, "need a context block"),
-        ({"name": "resnet18", "output_stride": 4}, "8, 16 or 32, found 4"),
-        ({"name": "densenet121", "output_stride": 16}, "must be 32, found 16"),
+        ({"name": "resnet18", "output_stride": 4}, r"\(8, 16, 32\), found 4"),
+        ({"name": "densenet121", "output_stride": 16}, r"one of \(32,\), found 16"),
         ({"name": "resnet14_quarter", "pretrained": True}, "no published ImageNet weights"),
         ({"name": "resnet18", "pretrained": True, "weights": "a.pth"}, "either pretrained=True or weights"),
     ],

@@ -52,7 +52,7 @@ def run(tmp_path) -> Path:
     folder.start()
     mark = {"label": "x", "score": 0.9, "x": 30.0, "y": 20.0}
     facts = {"file": "study/a.dcm", "rows": 100, "columns": 80, "view": "PA"}
-    draw_marks(folder.case_folder("a") / "marks.png", np.random.default_rng(0).random((100, 80)), [mark], scale=1)
+    draw_marks(folder.case_folder("a") / "marks.png", np.random.default_rng(0).integers(0, 255, (100, 80), np.uint8), [mark], scale=1)
     folder.record(CaseResult("a", "done", "", facts, 0.9, [mark]))
     folder.record(CaseResult("b", "failed", "pixel data are cut short <b>", {"file": "study/<i>b.dcm"}))
     folder.finish()
@@ -120,7 +120,7 @@ def test_the_same_files_give_the_same_page(run) -> None:
 def test_a_thousand_cases_stay_below_five_megabytes(tmp_path) -> None:
     folder = RunFolder(tmp_path / "out", bundle="b")
     folder.start()
-    noise = np.random.default_rng(0).random((256, 256))
+    noise = np.random.default_rng(0).integers(0, 255, (512, 512), np.uint8)
     draw_marks(folder.case_folder("c0") / "marks.png", noise, [], scale=1)
     content = (folder.case_folder("c0") / "marks.png").read_bytes()
     for number in range(1000):

@@ -181,7 +181,7 @@ def _mottle(rng: np.random.Generator, size: int) -> Array:
 
 def _sample_leads(rng: np.random.Generator, person: Anatomy) -> tuple[float, list[Line]]:
     """The brightness of all tubes and leads in this image, and 0 to 6 leads over the mediastinum."""
-    brightness = rng.uniform(0.16, 0.22)
+    brightness = rng.uniform(0.22, 0.30)
     leads = []
     for _ in range(int(rng.integers(0, 7))):
         centre = (rng.uniform(-0.05, 0.05), rng.uniform(-0.5, 0.35))
@@ -203,13 +203,13 @@ def _line(
     direction: float,
     brightness: float,
 ) -> Line:
-    half = 0.5 * rng.uniform(0.20, 0.30)
+    half = 0.5 * rng.uniform(0.32, 0.44)
     u, v = half * np.cos(direction), half * np.sin(direction)
     return Line(
         start=image_position(person, centre[0] - u, centre[1] - v),
         end=image_position(person, centre[0] + u, centre[1] + v),
         bend=rng.normal(0, 0.06),
-        radius=rng.uniform(0.0045, 0.0065),
+        radius=rng.uniform(0.008, 0.011),
         brightness=brightness,
     )
 

@@ -29,14 +29,14 @@ def add_line(image: Array, line: Line) -> None:
     """Add ``line`` to the square ``image`` in place: two bright contours with a paler lumen between them."""
     size = image.shape[0]
     points = _course(line) * size
-    radius, wall = line.radius * size, max(0.0013 * size, 0.6)
+    radius, wall = line.radius * size, max(0.002 * size, 0.6)
     reach = int(np.ceil(radius + 4 * wall))
     low = np.clip(np.floor(points.min(0)).astype(int) - reach, 0, size)
     high = np.clip(np.ceil(points.max(0)).astype(int) + reach + 1, 0, size)
     x, y = np.arange(low[0], high[0]) + 0.5, np.arange(low[1], high[1]) + 0.5
     distance = _distance(points.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
     contour = np.exp(-(((distance - radius) / wall) ** 2))
-    lumen = 0.45 / (1 + np.exp(np.clip((distance - radius) / (0.4 * wall), -30, 30)))
+    lumen = 0.6 / (1 + np.exp(np.clip((distance - radius) / (0.4 * wall), -30, 30)))
     image[low[1] : high[1], low[0] : high[0]] += line.brightness * np.maximum(contour, lumen)
 
 

@@ -6,7 +6,6 @@ import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys as Keys
 
@@ -27,7 +26,7 @@ class RunRecorder:
 
     Args:
         run_folder: Where to write; started before the engine runs, finished afterwards.
-        pictures: Draw the marks on each image (cases/<case>/marks.png).
+        pictures: Draw the marks on each case's "picture" (cases/<case>/marks.png).
     """
 
     def __init__(self, run_folder: RunFolder, *, pictures: bool = True) -> None:
@@ -70,11 +69,9 @@ class RunRecorder:
         self.run_folder.record(result)
 
     def _draw(self, case: dict[str, Any], output: dict[str, Any]) -> None:
-        image = case[Keys.IMAGE]
-        rows, columns = (int(n) for n in image.meta["fitted_shape"])
-        pixels = np.asarray(image)[0, :rows, :columns]
-        scale = rows / float(image.meta["spatial_shape"][0])
-        draw_marks(self.run_folder.case_folder(case["case"]) / "marks.png", pixels, output["marks"], scale=scale)
+        picture = case["picture"]
+        scale = picture.shape[0] / float(case[Keys.IMAGE].meta["spatial_shape"][0])
+        draw_marks(self.run_folder.case_folder(case["case"]) / "marks.png", picture, output["marks"], scale=scale)
 
     def _close(self, engine: Engine) -> None:
         for future in self._waiting:
