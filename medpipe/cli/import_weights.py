@@ -16,12 +16,18 @@ def run(
     name: Annotated[str, typer.Argument(help="Bundle whose network takes the weights.")],
     file: Annotated[Path, typer.Argument(help="The authors' state_dict (.pt, .pth or .safetensors).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Weight file to write (must not exist).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value: backbone, context, num_classes.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as backbone=resnet50 groups=32.")] = None,
+    label: Annotated[
+        int | None, typer.Option(min=0, help="Which class of a classifier of several to take, counted from 0.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a checkpoint of a method's authors into weights of our network.
 
-    Example: [bold]medpipe import-weights cxr_pneumothorax_acm authors.pt -o model.pt backbone=resnet50[/bold]
+    The authors of ACM published a classifier of 14 findings, of which pneumothorax is number 7.
+
+    Example: [bold]medpipe import-weights cxr_pneumothorax_acm authors.pt -o model.pt backbone=resnet50 groups=32
+    output_stride=32 --label 7[/bold]
     """
     bundle = find_bundle(name)
     values = parse_overrides(overrides or [], bundle.config("infer"))
@@ -34,12 +40,15 @@ def run(
 
     from medpipe.io.atomic import atomic_writer
     from medpipe.networks.reference_weights import import_acm_state_dict
-    from medpipe.networks.weights import read_state_dict
+    from medpipe.networks.state_dicts import read_state_dict
 
     parser = ConfigParser(bundle.config("infer"))
     parser.update(values)
-    network = parser.get_parsed_content("network_def")
-    state = import_acm_state_dict(read_state_dict(file), network)
+    try:
+        network = parser.get_parsed_content("network_def")
+        state = import_acm_state_dict(read_state_dict(file), network, label=label)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RequestError(f"weights '{file}': {str(error)[:600]}") from error
     with atomic_writer(output) as stream:
         torch.save(state, stream)
     if as_json:

@@ -56,6 +56,9 @@ def froc(
     tolerance: Annotated[float | None, typer.Option(help="Largest distance, or overlap to reach with iou.")] = None,
     unit: Annotated[str, typer.Option(help="Of the tolerance: px, mm or fraction (of the longer side).")] = "px",
     section: Annotated[str, typer.Option(help="Section of a datalist.")] = "test",
+    minimum_lesion: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out a datalist's mask components below this part of the image.")
+    ] = 0.0,
     bootstrap: _Resamples = 2000,
     seed: _Seed = 0,
     as_json: JsonOption = False,
@@ -94,7 +97,7 @@ def froc(
     else:
         predicted = predictions_from_table(predictions)
     if truth.suffix == ".json":
-        cases, head = truth_from_datalist(truth, section)
+        cases, head = truth_from_datalist(truth, section, minimum_lesion=minimum_lesion)
     else:
         cases, head = truth_from_table(truth), {"name": truth.name}
     results, audit = evaluate_localization(

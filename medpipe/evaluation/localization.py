@@ -240,6 +240,7 @@ def score_run(
     hit_rule: HitRule,
     bootstrap: int = 2000,
     seed: int = 0,
+    minimum_lesion: float = 0.0,
 ) -> Path:
     """Score a run folder against a datalist; writes results.json and matches.csv into it.
 
@@ -250,17 +251,18 @@ def score_run(
         hit_rule: When a mark hits.
         bootstrap: Number of resamples.
         seed: Of the resamples.
+        minimum_lesion: Smaller mask components, as a part of the image's pixels, are left out.
 
     Returns:
         The path of results.json.
     """
     folder = Path(folder)
-    truth, head = truth_from_datalist(Path(datalist), section)
+    truth, head = truth_from_datalist(Path(datalist), section, minimum_lesion=minimum_lesion)
     predictions, missing = predictions_from_run(folder)
     results, audit = evaluate_localization(
         predictions, truth, hit_rule, Bootstrap(n_resamples=bootstrap, seed=seed), missing=missing
     )
-    results["data"] = {**head, "section": section}
+    results["data"] = {**head, "section": section, "minimum_lesion": minimum_lesion}
     write_matches(folder / "matches.csv", audit)
     write_results(folder / "results.json", results)
     return folder / "results.json"

@@ -39,7 +39,9 @@ class TruthCase:
     spacing: tuple[float, float] | None = None
 
 
-def truth_from_datalist(path: Path, section: str, *, minimum_area: int = 1) -> tuple[list[TruthCase], dict[str, Any]]:
+def truth_from_datalist(
+    path: Path, section: str, *, minimum_lesion: float = 0.0
+) -> tuple[list[TruthCase], dict[str, Any]]:
     """Truth of one section of a datalist, and the datalist's head (name, generated, split, ...).
 
     Masks are split into 8-connected components; each box is a lesion of its own.
@@ -47,7 +49,8 @@ def truth_from_datalist(path: Path, section: str, *, minimum_area: int = 1) -> t
     Args:
         path: The datalist.
         section: "training", "validation" or "test".
-        minimum_area: Components of fewer pixels are left out, unless none would remain.
+        minimum_lesion: Components of less than this part of the image's pixels are left out, unless none would
+            remain: outlines drawn twice leave fragments of single pixels.
 
     Raises:
         InputDataError: The section is missing or empty.
@@ -57,16 +60,16 @@ def truth_from_datalist(path: Path, section: str, *, minimum_area: int = 1) -> t
     if not entries:
         raise InputDataError(f"datalist '{path}' has no images in its section '{section}'")
     head = {key: content[key] for key in ("name", "description", "generated", "split")}
-    return [_from_entry(entry, minimum_area) for entry in entries], head
+    return [_from_entry(entry, minimum_lesion) for entry in entries], head
 
 
-def _from_entry(entry: dict[str, Any], minimum_area: int) -> TruthCase:
+def _from_entry(entry: dict[str, Any], minimum_lesion: float) -> TruthCase:
     lesions: list[Lesion] | None = None
     if entry["localized"]:
         lesions = [Lesion(box=tuple(box)) for box in entry.get("boxes", [])]
         if entry.get("rle"):
             mask = lesion_mask({**entry, "boxes": []})
-            lesions += split_mask(mask, minimum_area) or split_mask(mask)
+            lesions += split_mask(mask, max(1, math.ceil(minimum_lesion * mask.size))) or split_mask(mask)
     elif not entry["label"]:
         lesions = []
     shape = (int(entry["rows"]), int(entry["columns"]))

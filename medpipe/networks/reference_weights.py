@@ -24,7 +24,9 @@ _ACM_PARTS = {
 }
 
 
-def import_acm_state_dict(reference: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+def import_acm_state_dict(
+    reference: Mapping[str, Tensor], network: nn.Module, *, label: int | None = None
+) -> dict[str, Tensor]:
     """Rename the authors' state dict of a ResNet with attend-and-compare modules.
 
     The released chest X-ray classifier fits
@@ -34,6 +36,7 @@ def import_acm_state_dict(reference: Mapping[str, Tensor], network: nn.Module) -
     Args:
         reference: Their names to tensors: the entry ``state_dict`` of their checkpoint. A prefix ``module.``
             of all names (DataParallel) is taken off.
+        label: Take this class alone, counted from 0, of a classifier of several.
         network: Our network of the same architecture.
 
     Returns:
@@ -48,6 +51,8 @@ def import_acm_state_dict(reference: Mapping[str, Tensor], network: nn.Module) -
     expected = network.state_dict()
     prefix = "module." if all(name.startswith("module.") for name in reference) else ""
     found = {_our_name(name.removeprefix(prefix)): tensor for name, tensor in reference.items()}
+    if label is not None:
+        found |= {name: _one_class(found[name], label) for name in ("head.weight", "head.bias") if name in found}
     check_state_dict(found, expected, source="the reference state dict")
     return {name: found[name] for name in expected}
 
@@ -59,3 +64,9 @@ def _our_name(name: str) -> str:
     if match and match[2] in _ACM_PARTS:
         return f"backbone.{match[1]}.se.{_ACM_PARTS[match[2]]}.{match[3]}"
     return f"backbone.{name}"
+
+
+def _one_class(parameter: Tensor, label: int) -> Tensor:
+    if not 0 <= label < len(parameter):
+        raise ValueError(f"label {label} is none of the {len(parameter)} classes, counted from 0")
+    return parameter[label : label + 1].clone()

@@ -65,4 +65,6 @@ def _scores(results: dict[str, Any]) -> list[str]:
             f"points. {cohort['lesions']} lesions counted; {cohort['diseased_without_known_place']} diseased images whose "
             "lesions have no known place were left out of the free-response analysis."
         )
+        if results["data"].get("minimum_lesion"):
+            paragraphs[-1] += f" Mask components below {results['data']['minimum_lesion']:g} of an image were left out."
     return paragraphs

@@ -203,6 +203,26 @@ def test_a_datalist_gives_components_boxes_and_unknown_places(tmp_path) -> None:
     _score_a_run(tmp_path)
 
 
+def test_fragments_below_the_smallest_lesion_are_left_out_unless_nothing_would_remain(tmp_path) -> None:
+    mask = np.zeros((100, 100), bool)
+    mask[10:20, 10:20] = mask[50, 50] = True
+    lone = np.zeros((100, 100), bool)
+    lone[3, 3] = True
+    base = {"label": 1, "localized": True, "rows": 100, "columns": 100}
+    entries = [
+        {**base, "image": f"{name}.png", "case": name, "patient": name, "rle": [encode_relative_rle(pixels)]}
+        for name, pixels in (("a", mask), ("b", lone))
+    ]
+    head = {"name": "n", "description": "d", "generated": True, "split": "s", "labels": {"0": "no", "1": "yes"}}
+    sections = {"training": [], "validation": [], "test": entries}
+    write_datalist({**head, "tensorImageSize": "2D", **sections}, tmp_path / "d.json")
+    counts = {}
+    for least in (0.0, 0.0002, 0.011):
+        cases, _ = truth_from_datalist(tmp_path / "d.json", "test", minimum_lesion=least)
+        counts[least] = [len(case.lesions) for case in cases]
+    assert counts == {0.0: [2, 1], 0.0002: [1, 1], 0.011: [2, 1]}
+
+
 def _score_a_run(tmp_path) -> None:
     run = RunFolder(tmp_path / "out", bundle="b")
     run.start()
