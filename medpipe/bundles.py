@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import json
 import logging
@@ -164,11 +163,37 @@ def parse_overrides(texts: Iterable[str], config: dict[str, Any]) -> dict[str, A
             top = [name for name in names if "." not in name]
             hint = f"did you mean {' or '.join(near)}?" if near else f"the config has {', '.join(top)}"
             raise RequestError(f"the config has no '{path}'; {hint}")
-        try:
-            overrides[path.replace(".", "::")] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise RequestError(f"value of override '{text}' is not valid YAML; quote it") from error
+        overrides[path.replace(".", "::")] = _value(text, value, _at(config, path))
     return overrides
+
+
+def _value(text: str, value: str, default: Any) -> Any:
+    """The value of an override, of the kind that its default has."""
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RequestError(f"value of override '{text}' is not valid YAML; quote it") from error
+    if isinstance(read, str) and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", read):
+        read = float(read)  # YAML 1.1 takes 1e-3 for text
+    computed = isinstance(default, str) and default.startswith(("$", "@", "%"))
+    if default is None or computed:
+        return read
+    if read is None:
+        raise RequestError(f"override '{text}' has no value, and MONAI would leave it out in silence")
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
+    for kind, words in kinds.items():
+        if isinstance(default, kind):
+            fits = isinstance(read, kind) or (kind is float and isinstance(read, int))
+            if not fits or (isinstance(read, bool) and kind is not bool):
+                raise RequestError(f"override '{text}' must be {words}; the default is {default}")
+            return read
+    return str(value) if isinstance(default, str) and not isinstance(read, str | list) else read
+
+
+def _at(config: Any, path: str) -> Any:
+    for key in path.split("."):
+        config = config[int(key)] if isinstance(config, list) else config[key]
+    return config
 
 
 def _paths(node: Any, prefix: str = "") -> Iterable[str]:
@@ -204,14 +229,10 @@ def _arguments(bundle: Bundle, mode: str, overrides: dict[str, Any]) -> dict[str
 
 
 def _fire(value: Any) -> str:
-    """A value as Python Fire reads it back: text that would turn into a number or a list is quoted."""
-    if not isinstance(value, str):
-        return repr(value)
-    try:
-        ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
-    return repr(value)
+    """A value as Python Fire reads it back: text that it would take for something else is quoted."""
+    from fire.parser import DefaultParseValue
+
+    return value if isinstance(value, str) and DefaultParseValue(value) == value else repr(value)
 
 
 def run_bundle(bundle: Bundle, mode: str, overrides: dict[str, Any]) -> None:
@@ -222,18 +243,30 @@ def run_bundle(bundle: Bundle, mode: str, overrides: dict[str, Any]) -> None:
         Exception: Anything else that a part of the bundle raised.
     """
     _hush()
-    import monai.bundle
+    from monai.bundle import create_workflow
 
     arguments = _arguments(bundle, mode, overrides)
+    stage = "building"
     try:
-        monai.bundle.run(**arguments)
+        # The two steps of ``monai.bundle.run``: what fails while it builds is the request's fault, not the run's.
+        workflow = create_workflow(**arguments)
+        stage = "running"
+        workflow.run()
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None:
+        chain = list(_causes(error))
+        for cause in chain:
             if isinstance(cause, RequestError):
                 raise cause from error
-            cause = cause.__cause__
+        if stage == "building" and isinstance(chain[-1], ValueError | TypeError):
+            first = str(chain[-1]).split("\n", 1)[0]
+            raise RequestError(f"bundle '{bundle.name}' cannot be built: {first}; check the options") from error
         raise
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _hush() -> None:
@@ -244,6 +277,13 @@ def _hush() -> None:
 
 
 def absolute(paths: Sequence[str | Path]) -> str | list[str]:
-    """Paths as MONAI ids take them: absolute, one alone or a list."""
+    """Paths as MONAI configs take them: absolute, one alone or a list.
+
+    Raises:
+        RequestError: A path that MONAI would change.
+    """
     full = [str(Path(path).expanduser().absolute()) for path in paths]
+    for path in full:
+        if "#" in path or "::" in path:
+            raise RequestError(f"path '{path}' holds '#' or '::', which MONAI's configs read otherwise; rename it")
     return full[0] if len(full) == 1 else full

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -33,12 +34,16 @@ def run(root: Path, out: Path, context: str, seed: int, options: list[str], thre
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     common = [f"dataset_dir={root}", f"context={context}"]
     medpipe = [sys.executable, "-m", "medpipe.cli.main"]
-    train = [*medpipe, "train", NAME, *common, f"seed={seed}", *options, "-o", str(folder / "trained")]
-    weights = f"weights={folder / 'trained' / 'model.pt'}"
+    trained, unfinished = folder / "trained", folder / "unfinished"
+    train = [*medpipe, "train", NAME, *common, f"seed={seed}", *options, "-o", str(unfinished)]
+    weights = f"weights={trained / 'model.pt'}"
     shared = [option for option in options if option.split("=")[0] in SCORED]
     evaluate = [*medpipe, "evaluate", NAME, *common, weights, "pictures=false", *shared, "-o", str(folder / "scores")]
-    for command in (train, evaluate):
-        subprocess.run(command, check=True, env=environment)
+    if not trained.is_dir():
+        shutil.rmtree(unfinished, ignore_errors=True)
+        subprocess.run(train, check=True, env=environment)
+        unfinished.rename(trained)
+    subprocess.run(evaluate, check=True, env=environment)
 
 
 def values(out: Path, context: str, seeds: list[int], figure: str) -> np.ndarray:
@@ -63,7 +68,9 @@ def main() -> None:
     with ThreadPoolExecutor(given.jobs) as pool:
         tasks = [(context, seed) for seed in given.seeds for context in given.contexts]
         list(pool.map(lambda task: run(given.root, given.out, *task, options, threads), tasks))
-    print("| context | " + " | ".join(f"{name} (mean, sd) | difference to {given.contexts[0]}" for name in FIGURES) + " |")
+    print(
+        "| context | " + " | ".join(f"{name} (mean, sd) | difference to {given.contexts[0]}" for name in FIGURES) + " |"
+    )
     print("| --- |" + " --- | --- |" * len(FIGURES))
     for context in given.contexts:
         cells = []

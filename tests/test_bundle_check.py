@@ -56,16 +56,49 @@ def test_an_expression_outside_the_allow_list_is_listed(copy, text) -> None:
     require_trust(copy, trust=True)
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "monai.utils.run_cmd", "monai.apps.download_url", "torch.load", "builtins.eval"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "subprocess.run",
+        "monai.utils.run_cmd",
+        "monai.apps.download_url",
+        "torch.load",
+        "builtins.eval",
+        "medpipe.bundles.os.system",
+        "medpipe.reports.page.io.open",
+        "monai.data.utils.os.system",
+        "medpipe.io.atomic.write_bytes",
+        "medpipe.engines.nothing",
+    ],
+)
 def test_a_target_outside_the_allow_list_is_listed(copy, target) -> None:
     change(copy, canary={"deep": [{"_target_": target}]})
     (finding,) = static_findings(copy)
     assert (finding.severity, finding.message) == ("code", f"calls {target}")
 
 
-@pytest.mark.parametrize("text", ["@a + 1", "len(@a#b)", "1 / 32", "torch.device('cpu')", "@net.to(@device)", "import torch, sys", "'x' if @a else None"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@a + 1",
+        "len(@a#b)",
+        "1 / 32",
+        "torch.device('cpu')",
+        "@net.to(@device)",
+        "import torch, sys",
+        "'x' if @a else None",
+    ],
+)
 def test_harmless_expressions_pass(text) -> None:
     assert _is_plain_expression(text)
+
+
+def test_code_in_the_metadata_is_listed_too(copy) -> None:
+    path = copy.root / "configs" / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "x": "$__import__('os').system('touch canary')"}))
+    with pytest.raises(UntrustedBundleError, match="metadata.json x"):
+        require_trust(copy, trust=False)
 
 
 def test_an_unchanged_copy_needs_no_trust(copy) -> None:

@@ -48,7 +48,16 @@ def test_training_writes_weights_and_one_row_per_epoch(trained) -> None:
 
 
 def test_training_with_one_seed_gives_the_same_losses(data, trained, tmp_path) -> None:
-    arguments = ["train", NAME, f"dataset_dir={data}", "max_epochs=2", "batch_size=4", *SMALL, "-o", str(tmp_path / "again")]
+    arguments = [
+        "train",
+        NAME,
+        f"dataset_dir={data}",
+        "max_epochs=2",
+        "batch_size=4",
+        *SMALL,
+        "-o",
+        str(tmp_path / "again"),
+    ]
     assert invoke(arguments) == 0
     first, second = rows(trained / "epochs.csv"), rows(tmp_path / "again" / "epochs.csv")
     assert [row["loss"] for row in first] == [row["loss"] for row in second]
@@ -114,7 +123,9 @@ def test_nothing_but_unusable_files_ends_with_code_four(data, trained, tmp_path)
     assert rows(tmp_path / "out" / "cases.csv")[0]["status"] == "skipped"
 
 
-def test_a_finished_run_started_again_changes_nothing_and_another_input_is_refused(data, trained, tmp_path, capsys) -> None:
+def test_a_finished_run_started_again_changes_nothing_and_another_input_is_refused(
+    data, trained, tmp_path, capsys
+) -> None:
     base = ["infer", NAME]
     options = [f"weights={trained / 'model.pt'}", "num_workers=0", *SMALL, "-o", str(tmp_path / "out")]
     inputs = str(data / "dicom-images-test")

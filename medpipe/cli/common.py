@@ -52,6 +52,19 @@ def exit_code_of(counts: dict[str, int]) -> int:
     return EXIT["some failed"] if counts["failed"] else EXIT["done"]
 
 
+def output_folder(output: Path, overrides: dict[str, Any]) -> Path:
+    """The absolute output folder.
+
+    Raises:
+        RequestError: It is also given as an override, or its path cannot stand in a config.
+    """
+    from medpipe.bundles import absolute
+
+    if "output_dir" in overrides:
+        raise RequestError("output_dir is given by -o; leave the override out")
+    return Path(str(absolute([output])))
+
+
 def require_weights(bundle: Any, overrides: dict[str, Any]) -> None:
     """Refuse early where a bundle ships no weights and none are given."""
     path = Path(str(overrides.get("weights") or bundle.weights))

@@ -55,6 +55,8 @@ def prepare(
 
     if output.exists():
         raise RequestError(f"'{output}' exists; name a new file")
+    if not output.parent.is_dir():
+        raise RequestError(f"folder '{output.parent}' does not exist")
     options: dict[str, Any] = {"seed": seed, "fractions": _fractions(split)}
     if label:
         options["label"] = label

@@ -14,6 +14,7 @@ from medpipe.cli.common import (
     OutputOption,
     PrintCommandOption,
     TrustOption,
+    output_folder,
     require_weights,
     split_arguments,
 )
@@ -39,7 +40,8 @@ def run(
     if paths:
         raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
     values: dict[str, Any] = parse_overrides(texts, bundle.config("evaluate"))
-    given = {"output_dir": str(output.absolute()), "weights": str(bundle.weights), **resolve_datalist(values)}
+    output = output_folder(output, values)
+    given = {"output_dir": str(output), "weights": str(bundle.weights), **resolve_datalist(values)}
     if print_command:
         print(monai_command(bundle, "evaluate", given))
         return

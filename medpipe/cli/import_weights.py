@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from medpipe.bundle_check import require_trust
 from medpipe.bundles import find_bundle, parse_overrides
 from medpipe.cli.common import JsonOption, say, show_json
 from medpipe.errors import RequestError
@@ -30,6 +31,7 @@ def run(
     output_stride=32 --label 7[/bold]
     """
     bundle = find_bundle(name)
+    require_trust(bundle, trust=False)
     values = parse_overrides(overrides or [], bundle.config("infer"))
     if output.exists():
         raise RequestError(f"'{output}' exists; name a new file")
@@ -47,7 +49,7 @@ def run(
     try:
         network = parser.get_parsed_content("network_def")
         state = import_acm_state_dict(read_state_dict(file), network, label=label)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # torch raises many kinds on foreign files
         raise RequestError(f"weights '{file}': {str(error)[:600]}") from error
     with atomic_writer(output) as stream:
         torch.save(state, stream)

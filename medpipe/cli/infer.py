@@ -15,6 +15,7 @@ from medpipe.cli.common import (
     PrintCommandOption,
     TrustOption,
     exit_code_of,
+    output_folder,
     require_weights,
     say,
     show_json,
@@ -48,9 +49,10 @@ def run(
     for path in paths:
         if not Path(path).exists():
             raise RequestError(f"input '{path}' does not exist")
+    output = output_folder(output, overrides)
     given: dict[str, Any] = {
         "dataset_dir": absolute(paths),
-        "output_dir": absolute([output]),
+        "output_dir": str(output),
         "weights": str(bundle.weights),
         **overrides,
     }

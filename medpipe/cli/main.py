@@ -41,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all cases done, 3 some failed, 4 none could be done, 2 wrong request (nothing touched), "
-    "1 internal fault, 130 interrupted (run again to resume).",
+    "1 internal fault, 130 interrupted (infer and evaluate resume when run again).",
 )
 
 app.command("list")(list_bundles.run)
@@ -89,10 +89,12 @@ def invoke(arguments: list[str]) -> int:
     Without ``--debug`` no traceback is shown.
     """
     try:
-        code = app(arguments, standalone_mode=False)
-        return int(code or 0)
+        code = int(app(arguments, standalone_mode=False) or 0)
+        if code == EXIT["interrupted"]:
+            raise KeyboardInterrupt
+        return code
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; run the same command again to resume")
+        say("interrupted; infer and evaluate resume when the same command is run again, training starts anew")
         return EXIT["interrupted"]
     except MedpipeError as error:
         return _fail(f"error: {error}", EXIT["request"])

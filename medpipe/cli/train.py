@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from medpipe.bundle_check import require_trust
-from medpipe.bundles import find_bundle, monai_command, parse_overrides, run_bundle
+from medpipe.bundles import absolute, find_bundle, monai_command, parse_overrides, run_bundle
 from medpipe.cli.common import (
     JsonOption,
     OutputOption,
     PrintCommandOption,
     TrustOption,
+    output_folder,
     say,
     show_json,
     split_arguments,
@@ -38,12 +39,15 @@ def run(
     if paths:
         raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
     values = parse_overrides(texts, bundle.config("train"))
-    given: dict[str, Any] = {"output_dir": str(output.absolute()), **resolve_datalist(values)}
+    output = output_folder(output, values)
+    given: dict[str, Any] = {"output_dir": str(output), **resolve_datalist(values)}
     if print_command:
         print(monai_command(bundle, "train", given))
         return
     require_trust(bundle, trust=trust)
     run_bundle(bundle, "train", given)
+    if not (output / "model.pt").is_file():
+        raise RequestError("no weights were saved: the validation section needs images of both classes")
     if as_json:
         show_json({"weights": str(output / "model.pt"), "epochs": str(output / "epochs.csv")})
     else:
@@ -58,10 +62,10 @@ def resolve_datalist(values: dict[str, Any]) -> dict[str, Any]:
     """
     if "dataset_dir" not in values:
         raise RequestError("which data? give dataset_dir=ROOT (and datalist=FILE, by default ROOT/datalist.json)")
-    root = Path(str(values["dataset_dir"])).expanduser().absolute()
+    root = Path(str(absolute([str(values["dataset_dir"])])))
     if not root.is_dir():
         raise RequestError(f"dataset_dir '{root}' is not a folder")
-    datalist = Path(str(values.get("datalist") or root / "datalist.json")).expanduser().absolute()
+    datalist = Path(str(absolute([str(values.get("datalist") or root / "datalist.json")])))
     if not datalist.is_file():
         raise RequestError(f"datalist '{datalist}' does not exist; make it with 'medpipe data prepare'")
     return {**values, "dataset_dir": str(root), "datalist": str(datalist)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from medpipe.data.datalist import load_datalist
 from medpipe.errors import InputDataError
-from medpipe.io.cases import Case
+from medpipe.io.cases import Case, safe_name
 
 __all__ = ["datalist_cases", "datalist_entries"]
 
@@ -42,6 +42,10 @@ def datalist_cases(datalist: str | Path, root: str | Path, section: str) -> list
     patients: dict[str, str] = {}
     cases = []
     for entry in datalist_entries(datalist, root, section):
+        if safe_name(entry["case"]) != entry["case"]:
+            raise InputDataError(
+                f"datalist '{datalist}': case {entry['case']!r} cannot name a folder; use letters, digits, '.', '_', '-'"
+            )
         number = patients.setdefault(entry["patient"], f"P{len(patients) + 1:05d}")
         case = Case(entry["case"], Path(entry["image"]).relative_to(root).as_posix(), entry["image"], patient=number)
         case.sex, case.view = (str(entry.get(key, "")) for key in ("sex", "view"))

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medpipe.errors import CaseError, CaseFailedError, CaseSkippedError, RequestError
+from medpipe.errors import CaseError, CaseSkippedError, RequestError
 from medpipe.io import dicom_radiograph
 from medpipe.io.radiograph import check_pixel_count, file_kind
-from medpipe.io.sources import Source, zip_members
+from medpipe.io.search import FoundFile, search
+from medpipe.io.sources import Source
 
-__all__ = ["Case", "RadiographRules", "find_radiographs"]
+__all__ = ["Case", "RadiographRules", "find_radiographs", "safe_name"]
+
+
+MAX_FRAMES = 1000
+"""Most frames of one file that become cases; a header can declare any number."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class RadiographRules:
             raise CaseSkippedError("is a colour image; this bundle reads grey ones")
         if header.frames > 1 and not self.split_frames:
             raise CaseSkippedError(f"has {header.frames} frames; set rules.split_frames=true to read each")
+        if header.frames > MAX_FRAMES:
+            raise CaseSkippedError(f"declares {header.frames} frames, more than the {MAX_FRAMES} that are split")
         check_pixel_count(header.rows, header.columns)
         if min(header.rows, header.columns) < self.minimum_side:
             raise CaseSkippedError(
@@ -86,12 +93,11 @@ class Case:
     manufacturer: str = ""
     rows: int = 0
     columns: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
+    bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain dictionary, as MONAI transforms take it; the extra keys stand beside the others."""
-        values = asdict(self)
-        return {**values.pop("extra"), **values}
+        """Plain dictionary, as MONAI transforms take it."""
+        return asdict(self)
 
 
 def find_radiographs(
@@ -99,8 +105,8 @@ def find_radiographs(
 ) -> list[dict[str, Any]]:
     """Find the cases under ``paths``: files, folders (searched recursively), zip archives, DICOMDIR files.
 
-    Headers are read, pixels are not. Cases come in the order of the paths given, then of the sorted file names; a
-    second copy of a file is skipped, a second image of the same SOPInstanceUID keeps a name of its own and a note.
+    Headers are read, pixels are not. Cases come in the order of the paths given, then of the sorted file names. A
+    second copy of a DICOM file is skipped; another image of the same SOPInstanceUID keeps a name of its own and a note.
 
     Args:
         paths: One path or several.
@@ -117,107 +123,36 @@ def find_radiographs(
     for root in roots:
         if not root.exists():
             raise RequestError(f"input '{root}' does not exist; give a file, a folder, a zip archive or a DICOMDIR")
-    several = len(roots) > 1
     register = _Register()
-    for root in roots:
-        for item in _walk(root):
-            label = _label(item.source, root, several)
-            for case in _cases_of(item, label, rules, register):
-                register.add(case)
+    for found in search(roots):
+        for case in _cases_of(found, rules, register):
+            register.add(case)
     if not register.cases:
         raise RequestError(f"no files under {', '.join(str(r) for r in roots)}")
     return [case.as_dict() for case in register.cases]
 
 
-@dataclass(frozen=True)
-class _Found:
-    source: Source
-    error: CaseError | None = None
-
-
-def _walk(root: Path) -> Iterator[_Found]:
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    seen: set[Path] = set()
-    for path in files:
-        if path.name.upper() == "DICOMDIR":
-            yield from _dicomdir(path, inside=root.is_dir(), seen=seen)
-        elif path.resolve() not in seen:
-            seen.add(path.resolve())
-            yield from _archive(path) if path.suffix.lower() == ".zip" else [_Found(Source(path))]
-
-
-def _archive(path: Path) -> Iterator[_Found]:
+def _cases_of(found: FoundFile, rules: RadiographRules, register: _Register) -> list[Case]:
+    source = found.source
+    name = safe_name(Path(source.name).stem or source.name) or _short_hash(found.label)
+    case = Case(case=name, file=found.label, image=str(source))
     try:
-        members = zip_members(path)
-    except CaseError as error:
-        yield _Found(Source(path), error)
-        return
-    if not members:
-        yield _Found(Source(path), CaseSkippedError("zip archive holds no files"))
-    for member in members:
-        yield _Found(Source(path, member))
-
-
-def _dicomdir(path: Path, *, inside: bool, seen: set[Path]) -> Iterator[_Found]:
-    """The index itself, and the files it names that a search of the folder would not find."""
-    base = path.parent.resolve()
-    try:
-        names = list(_referenced_files(path))
-    except CaseError as error:
-        yield _Found(Source(path), error)
-        return
-    yield _Found(Source(path), CaseSkippedError(f"DICOMDIR, an index of {len(names)} files"))
-    for name in names:
-        target = base.joinpath(*name)
-        if base not in target.resolve().parents:
-            yield _Found(Source(target), CaseFailedError("named by a DICOMDIR, but lies outside its folder: refused"))
-        elif not target.is_file():
-            yield _Found(Source(target), CaseFailedError("named by a DICOMDIR, but missing on disk"))
-        elif not inside and target.resolve() not in seen:
-            seen.add(target.resolve())
-            yield _Found(Source(target))
-
-
-def _referenced_files(path: Path) -> Iterator[list[str]]:
-    import pydicom
-
-    try:
-        records = pydicom.dcmread(path).get("DirectoryRecordSequence") or []
-    except Exception as error:
-        raise CaseFailedError(f"unreadable DICOMDIR ({type(error).__name__}: {error})") from error
-    for record in records:
-        name = record.get("ReferencedFileID")
-        if name:
-            yield [name] if isinstance(name, str) else [str(part) for part in name]
-
-
-def _label(source: Source, root: Path, several: bool) -> str:
-    """The path as cases.csv shows it: relative to the root that was given, whose name leads where there are several."""
-    base = root if root.is_dir() else root.parent
-    relative = source.path.relative_to(base) if source.path.is_relative_to(base) else source.path
-    shown = Path(base.name, relative) if several and root.is_dir() else relative
-    return shown.as_posix() + (f"!/{source.member}" if source.member is not None else "")
-
-
-def _cases_of(item: _Found, label: str, rules: RadiographRules, register: _Register) -> Iterator[Case]:
-    stem = _safe_name(Path(item.source.name).stem or item.source.name)
-    case = Case(case=stem, file=label, image=str(item.source))
-    try:
-        if item.error is not None:
-            raise item.error
-        with item.source.open() as stream:
-            head = stream.read(132)
-            kind = file_kind(head, item.source.name)
+        if found.error is not None:
+            raise found.error
+        case.bytes = source.path.stat().st_size
+        with source.open() as stream:
+            kind = file_kind(stream.read(132), source.name)
             stream.seek(0)
             if kind == "dicom":
-                yield from _dicom_cases(case, stream, rules, register)
-                return
+                return _dicom_cases(case, stream, rules, register)
         if kind not in ("png", "jpeg", "nifti"):
-            raise CaseSkippedError(_not_an_image(kind, item.source.name))
+            raise CaseSkippedError(_not_an_image(kind, source.name))
         case.patient = register.patient(f"file {case.image}")
     except CaseError as error:
         case.status, case.reason = error.status, str(error)
-    yield case
+    except Exception as error:  # a fault of the disk, or one that no reader foresaw: it belongs to this file alone
+        case.status, case.reason = "failed", f"cannot be read ({type(error).__name__}: {error})"
+    return [case]
 
 
 def _not_an_image(kind: str, name: str) -> str:
@@ -226,30 +161,22 @@ def _not_an_image(kind: str, name: str) -> str:
     return f"not DICOM, PNG, JPEG or NIfTI (file type '{Path(name).suffix or 'none'}')"
 
 
-def _dicom_cases(case: Case, stream: Any, rules: RadiographRules, register: _Register) -> Iterator[Case]:
+def _dicom_cases(case: Case, stream: Any, rules: RadiographRules, register: _Register) -> list[Case]:
     header = dicom_radiograph.read_header(stream)
-    case.case = _safe_name(header.sop_instance_uid) or case.case
+    case.case = safe_name(header.sop_instance_uid) or case.case
     case.sex, case.age, case.view = header.sex, header.age, header.view
     case.modality, case.manufacturer = header.modality, header.manufacturer
     case.rows, case.columns = header.rows, header.columns
-    try:
-        rules.check(header)
-        stream.seek(0)
-        digest = hashlib.sha256(stream.read()).hexdigest()
-        register.note_repeats(case, header.sop_instance_uid, digest)
-        # Without an id every file counts as a patient of its own: joining strangers would be the worse guess.
-        case.patient = register.patient(header.patient_id or f"file {case.image}")
-    except CaseError as error:
-        case.status, case.reason = error.status, str(error)
-        yield case
-        return
+    rules.check(header)
+    register.note_repeats(case, header.sop_instance_uid)
+    # Without an id every file counts as a patient of its own: joining strangers would be the worse guess.
+    case.patient = register.patient(header.patient_id or f"file {case.image}")
     if header.frames == 1:
-        yield case
-        return
-    for frame in range(header.frames):
-        split = Case(**{**asdict(case), "case": f"{case.case}_frame{frame:04d}"})
-        split.image = f"{case.image}#frame={frame}"
-        yield split
+        return [case]
+    return [
+        replace(case, case=f"{case.case}_frame{frame:04d}", image=f"{case.image}#frame={frame}")
+        for frame in range(header.frames)
+    ]
 
 
 class _Register:
@@ -258,7 +185,7 @@ class _Register:
     def __init__(self) -> None:
         self.cases: list[Case] = []
         self._names: set[str] = set()
-        self._instances: dict[str, tuple[str, set[str]]] = {}
+        self._instances: dict[str, list[Case]] = {}
         self._patients: dict[str, str] = {}
 
     def add(self, case: Case) -> None:
@@ -271,17 +198,27 @@ class _Register:
     def patient(self, key: str) -> str:
         return self._patients.setdefault(key, f"P{len(self._patients) + 1:05d}")
 
-    def note_repeats(self, case: Case, uid: str, digest: str) -> None:
-        if not uid:
-            return
-        first, digests = self._instances.setdefault(uid, (case.file, set()))
-        if digest in digests:
-            raise CaseSkippedError(f"the same file as '{first}' (same SOPInstanceUID and bytes)")
-        if digests:
+    def note_repeats(self, case: Case, uid: str) -> None:
+        """Compare a case with earlier ones of its SOPInstanceUID; most files have one of their own and are not read."""
+        earlier = self._instances.setdefault(uid, []) if uid else []
+        for other in earlier:
+            if _content(other) == _content(case):
+                raise CaseSkippedError(f"the same file as '{other.file}' (same SOPInstanceUID and bytes)")
+        if earlier:
+            first = earlier[0].file
             case.reason = f"same SOPInstanceUID as '{first}' but other content: both were read; check the export"
-        digests.add(digest)
+        earlier.append(replace(case))
 
 
-def _safe_name(text: str) -> str:
+def _content(case: Case) -> str:
+    with Source.parse(case.image).open() as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def _short_hash(text: str) -> str:
+    return "file-" + hashlib.sha256(text.encode("utf-8")).hexdigest()[:8]
+
+
+def safe_name(text: str) -> str:
     """A name for files on every system: letters, digits, '.', '_' and '-', at most 100 of them."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")[:100]

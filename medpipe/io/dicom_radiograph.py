@@ -71,13 +71,16 @@ def read_header(stream: BinaryIO) -> RadiographHeader:
         CaseFailedError: The header cannot be read.
     """
     dataset, has_pixels = _read(stream, pixels=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # values are converted here; an ill-formed UID is no reason for noise
-        return _header(dataset, has_pixels)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # values are converted here; an ill-formed UID is no reason for noise
+            return _header(dataset, has_pixels)
+    except Exception as error:  # elements of another kind than the standard says
+        raise CaseFailedError(f"has a damaged DICOM header ({_short(error)})") from error
 
 
 def _header(dataset: Any, has_pixels: bool) -> RadiographHeader:
-    photometric = _text(dataset, "PhotometricInterpretation")
+    photometric = _text(dataset, "PhotometricInterpretation").upper()
     return RadiographHeader(
         sop_instance_uid=_text(dataset, "SOPInstanceUID"),
         modality=_text(dataset, "Modality").upper(),
@@ -152,7 +155,7 @@ def _stored_values(dataset: Any, frame: int | None) -> npt.NDArray[Any]:
     """Decoded stored values (rows, columns) after every size field was checked against the bytes that are there."""
     rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
     frames = max(_integer(dataset, "NumberOfFrames"), 1)
-    photometric = _text(dataset, "PhotometricInterpretation")
+    photometric = _text(dataset, "PhotometricInterpretation").upper()
     if _integer(dataset, "SamplesPerPixel") > 1 or (photometric and not photometric.startswith("MONOCHROME")):
         raise CaseSkippedError(f"is a colour image ({photometric or 'several samples per pixel'})")
     if frames > 1 and frame is None:
@@ -167,7 +170,8 @@ def _stored_values(dataset: Any, frame: int | None) -> npt.NDArray[Any]:
             warnings.simplefilter("ignore")
             from pydicom.pixels import pixel_array
 
-            values = pixel_array(dataset, index=frame if frame is not None else 0)
+            # pydicom would clear unused bits without a look at HighBit; ``_without_high_bits`` heeds it.
+            values = pixel_array(dataset, index=frame if frame is not None else 0, correct_unused_bits=False)
     except Exception as error:  # decoders raise many kinds on damaged streams
         raise CaseFailedError(f"pixel data cannot be decoded ({syntax.name}: {_short(error)})") from error
     if values.shape != (rows, columns):
@@ -223,10 +227,16 @@ def _check_length(dataset: Any, syntax: Any, pixels: int) -> None:
 
 
 def _without_high_bits(dataset: Any, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Clear what some devices leave above HighBit (overlays, dirt): those bits are no pixel value (PS3.5 section 8.1.1)."""
+    """Clear what some devices leave above HighBit (overlays, dirt): those bits are no pixel value (PS3.5 section 8.1.1).
+
+    Values whose highest bit stands above BitsStored are moved down to it.
+    """
     stored, allocated = _integer(dataset, "BitsStored"), _integer(dataset, "BitsAllocated")
     if not 0 < stored < allocated or values.dtype.kind not in "iu":
         return values
+    above = _integer(dataset, "HighBit") + 1 - stored
+    if 0 < above <= allocated - stored:
+        values = values >> above
     if _integer(dataset, "PixelRepresentation") == 0:
         return values if int(values.max()) < 1 << stored else values & ((1 << stored) - 1)
     shift = allocated - stored
@@ -237,24 +247,44 @@ def _to_display(dataset: Any, stored: npt.NDArray[Any]) -> tuple[npt.NDArray[np.
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     notes: list[str] = []
+    padding = _padding(dataset, stored)
     values = apply_modality_lut(stored, dataset)
     if values.dtype == np.float64:
         values = values.astype(np.float32)
-    low, high = float(values.min()), float(values.max())
-    window = _window(dataset)
     if dataset.get("VOILUTSequence"):
-        values = apply_voi_lut(values.astype(stored.dtype), dataset, prefer_lut=True)
-        low, high = float(values.min()), float(values.max())
-    elif window is not None:
-        window_low, window_high = window
-        if window_low >= high or window_high <= low:
-            notes.append("its window lies outside the pixel values and was left out")
-        else:
-            low, high = window_low, window_high
-    inverted = _text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+        # Wide enough for values that a rescale made negative.
+        values = apply_voi_lut(np.rint(values).astype(np.int32), dataset, prefer_lut=True)
+    inside = values if padding is None else values[~padding]
+    if not inside.size:
+        raise CaseFailedError("consists of padding alone")
+    low, high = float(inside.min()), float(inside.max())
+    window = None if dataset.get("VOILUTSequence") else _window(dataset)
+    if window is None:
+        pass
+    elif window[0] >= high or window[1] <= low:
+        notes.append("its window lies outside the pixel values and was left out")
+    else:
+        low, high = window
+    inverted = _text(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1"
     if inverted:
         notes.append("MONOCHROME1: inverted for display")
-    return scale_to_unit(values.astype(np.float32, copy=False), low, high, invert=inverted), notes
+    unit = scale_to_unit(values.astype(np.float32, copy=False), low, high, invert=inverted)
+    if padding is not None:
+        unit[padding] = 0
+        notes.append("padding shown black")
+    return unit, notes
+
+
+def _padding(dataset: Any, stored: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    """Pixels outside the image by PixelPaddingValue and its range limit (PS3.3 C.7.5.1.1.2); None without any."""
+    try:
+        first = int(dataset.get("PixelPaddingValue"))
+        last = dataset.get("PixelPaddingRangeLimit")
+        last = first if last is None else int(last)
+    except (TypeError, ValueError):
+        return None
+    padding = (stored >= min(first, last)) & (stored <= max(first, last))
+    return padding if padding.any() else None
 
 
 def _window(dataset: Any) -> tuple[float, float] | None:

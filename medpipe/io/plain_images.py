@@ -15,6 +15,9 @@ from medpipe.io.radiograph import MAX_PIXELS, Radiograph, check_pixel_count, sca
 
 __all__ = ["decode_nifti", "decode_picture"]
 
+_ORIENTATION = 0x0112
+"""EXIF tag of the way the camera or scanner was held."""
+
 _FULL_SCALE = {"L": 255, "I;16": 65535, "1": 1}
 
 
@@ -27,20 +30,23 @@ def decode_picture(stream: BinaryIO) -> Radiograph:
     Raises:
         CaseFailedError: The file is damaged, or its size absurd.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(stream, formats=("PNG", "JPEG")) as picture:
             check_pixel_count(picture.height, picture.width)
-            grey = picture if picture.mode in _FULL_SCALE or picture.mode.startswith("I") else picture.convert("L")
+            turned = picture.getexif().get(_ORIENTATION, 1) != 1
+            upright = ImageOps.exif_transpose(picture)
+            grey = upright if upright.mode in _FULL_SCALE or upright.mode.startswith("I") else upright.convert("L")
             values = np.asarray(grey, dtype=np.float32)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CaseFailedError(f"damaged picture ({error}); export it again") from error
+    notes = ("turned as its EXIF orientation says",) if turned else ()
     if picture.mode.startswith("I"):
-        return Radiograph(scale_to_unit(values, float(values.min()), float(values.max())))
+        return Radiograph(scale_to_unit(values, float(values.min()), float(values.max())), notes=notes)
     if values.min() == values.max():
         raise CaseFailedError(f"every pixel has the same value ({values.flat[0]:g}): there is nothing to read")
-    return Radiograph(scale_to_unit(values, 0, _FULL_SCALE.get(grey.mode, 255)))
+    return Radiograph(scale_to_unit(values, 0, _FULL_SCALE.get(grey.mode, 255)), notes=notes)
 
 
 def decode_nifti(content: bytes, *, gzipped: bool) -> Radiograph:

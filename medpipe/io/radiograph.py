@@ -85,6 +85,8 @@ def scale_to_unit(
     """
     if not (np.isfinite(low) and np.isfinite(high)):
         raise CaseFailedError("holds values that are not finite (NaN or infinity)")
+    if not np.isfinite(values).all():
+        raise CaseFailedError("holds values that are not finite (NaN or infinity)")
     if not high > low:
         raise CaseFailedError(f"every pixel has the same value ({low:g}): there is nothing to read")
     unit = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)

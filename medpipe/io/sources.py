@@ -7,9 +7,12 @@ A source is written as one string, so that it can stand in a MONAI datalist and 
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -22,6 +25,17 @@ MAX_FILE_BYTES = 1 << 30
 
 MAX_ZIP_RATIO = 200
 """Declared size over packed size above which a zip member is taken for a bomb (real DICOM stays below 50)."""
+
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 _FRAME = re.compile(r"#frame=(\d+)$")
 
@@ -66,7 +80,7 @@ class Source:
         """
         try:
             return self._open()
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except _UNREADABLE as error:
             raise CaseFailedError(f"cannot be opened ({_reason(error)}); check the file and its permissions") from error
 
     def _open(self) -> BinaryIO:
@@ -112,7 +126,11 @@ def zip_members(path: Path) -> list[str]:
         raise CaseFailedError(f"not a readable zip archive ({_reason(error)}); pack it again") from error
     for info in infos:
         _check_member(info)
-    return sorted({info.filename for info in infos})
+    names = sorted(info.filename for info in infos)
+    twice = [name for name, following in pairwise(names) if name == following]
+    if twice:
+        raise CaseFailedError(f"zip archive refused: it holds '{twice[0]}' twice")
+    return names
 
 
 def _check_member(info: zipfile.ZipInfo) -> None:

@@ -55,6 +55,7 @@ class RunFolder:
         bundle: Name and version of what is run.
         weights: The weight file, whose hash identifies the run.
         inputs: The input paths as given.
+        cases: The cases found there; if files come, go or change, it is another run.
         options: Settings that change results (plain values).
 
     Raises:
@@ -68,6 +69,7 @@ class RunFolder:
         bundle: str,
         weights: str | Path | None = None,
         inputs: str | Path | Sequence[str | Path] = (),
+        cases: Sequence[dict[str, Any]] = (),
         options: dict[str, Any] | None = None,
     ) -> None:
         self.path = Path(path).expanduser()
@@ -77,6 +79,7 @@ class RunFolder:
             "medpipe": medpipe.__version__,
             "weights_sha256": sha256_of_file(Path(weights)) if weights else "",
             "inputs": [os.path.abspath(item) for item in given],
+            "files_sha256": hashlib.sha256(json.dumps(list(cases), sort_keys=True).encode()).hexdigest(),
             "options": options or {},
         }
         self._journal: Journal | None = None
@@ -101,13 +104,17 @@ class RunFolder:
             raise RequestError(f"output '{self.path}' is a file; name a folder")
         if not any(self.path.iterdir()):
             return
+        present = {item.name for item in self.path.iterdir()}
         if not (self.path / "run.json").is_file():
+            if present <= {".lock", "cases"}:  # a run that was stopped before it began
+                return
             raise RequestError(f"output folder '{self.path}' is not empty and holds no run; name a new folder")
         before = read_run(self.path)["identity"]
         if before != json.loads(json.dumps(self.identity)):
             changed = [key for key in self.identity if before.get(key) != self.identity[key]]
             raise RequestError(
-                f"output folder '{self.path}' holds another run (other {', '.join(changed)}); name a new folder"
+                f"output folder '{self.path}' holds another run (other {', '.join(changed)}); name a new folder, or "
+                "undo the change to resume"
             )
 
     def start(self) -> None:
@@ -123,9 +130,9 @@ class RunFolder:
             raise RequestError(
                 f"output folder '{self.path}' cannot be written ({error.strerror or error}); name another folder"
             ) from error
-        self._journal = Journal(self.path / "journal.sqlite")
         if not (self.path / "run.json").exists():
             self._write_run({"started": _now(), "finished": None})
+        self._journal = Journal(self.path / "journal.sqlite")
 
     def _take_lock(self) -> None:
         try:
@@ -145,7 +152,13 @@ class RunFolder:
         self.journal.record(result)
 
     def case_folder(self, case: str) -> Path:
-        """The folder for a case's pictures, made when asked for."""
+        """The folder for a case's pictures, made when asked for.
+
+        Raises:
+            ValueError: The name is no single name of a folder.
+        """
+        if case in ("", ".", "..") or Path(case).name != case:
+            raise ValueError(f"case '{case}' cannot name a folder")
         folder = self.path / "cases" / case
         folder.mkdir(parents=True, exist_ok=True)
         return folder

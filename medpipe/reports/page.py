@@ -41,7 +41,10 @@ def write_report(folder: str | Path) -> Path:
     if run is None and results is None:
         raise RequestError(f"'{folder}' holds neither run.json nor results.json; nothing to report on")
     page = folder / "report" / "index.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"report folder '{page.parent}' cannot be made ({error.strerror or error})") from error
     write_text(page, _render(_context(folder, run, results)))
     return page
 
@@ -73,6 +76,8 @@ def _context(folder: Path, run: dict[str, Any] | None, results: dict[str, Any] |
         "counts": Counter(row["status"] for row in rows),
         "total": len(rows),
         "cases": _case_rows(folder, done, results),
+        "unfinished": run is not None and run["finished"] is None,
+        "without_result": (results or {}).get("cohort", {}).get("without_result", []),
         "not_done": [row for row in rows if row["status"] != "done"],
         "remarks": [row for row in done if row["reason"]],
         "curves": curves,

@@ -144,7 +144,7 @@ class ExtractMarksd(Transform):
         probability = torch.sigmoid(logits)[None]
         resized = F.interpolate(probability, shape, mode="bilinear", align_corners=False)
         # The two pixels beside a cell's centre are equal but for rounding; six decimals make them one plateau.
-        return np.round(resized[0, 0].cpu().numpy().astype(np.float64), 6)
+        return np.asarray(np.round(resized[0, 0].cpu().double().numpy(), 6), dtype=np.float64)
 
     @staticmethod
     def _score(logits: torch.Tensor, cell: float, fitted: tuple[int, ...]) -> float:

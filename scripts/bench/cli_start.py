@@ -1,6 +1,6 @@
 """How long the command line takes to start, beside MONAI's bundle command, run by turns.
 
-    python scripts/bench/cli_start.py [--runs 7]
+python scripts/bench/cli_start.py [--runs 7]
 """
 
 from __future__ import annotations

@@ -51,7 +51,11 @@ def test_one_finding_of_the_authors_classifier_becomes_our_localiser(checkpoint,
 
 @pytest.mark.parametrize(
     ("more", "message"),
-    [([], "head.weight (found (14, 256"), (["--label", "14"], "none of the 14 classes"), (["context=se"], "unexpected")],
+    [
+        ([], "head.weight (found (14, 256"),
+        (["--label", "14"], "none of the 14 classes"),
+        (["context=se"], "unexpected"),
+    ],
 )
 def test_what_does_not_fit_is_said_and_nothing_is_written(checkpoint, tmp_path, capsys, more, message) -> None:
     arguments = ["import-weights", NAME, str(checkpoint[0]), "-o", str(tmp_path / "model.pt"), *OPTIONS, *more]

@@ -15,14 +15,18 @@ HEAVY = "import sys; from medpipe.cli.main import invoke; code = invoke({argumen
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["info", "cxr_pneumothorax_acm"], ["infer", "--help"]])
 def test_help_list_and_info_load_neither_torch_nor_monai(arguments) -> None:
-    run = subprocess.run([sys.executable, "-c", HEAVY.format(arguments=arguments)], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", HEAVY.format(arguments=arguments)], capture_output=True, text=True, check=True
+    )
     assert run.stdout.splitlines()[-1] == "0 []"
 
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "info", "check", "train", "evaluate", "infer", "report", "import-weights", "demo", "doctor"]
-    + ["data check", "data prepare", "data synth", "score roc", "score froc"],
+    [
+        *("list", "info", "check", "train", "evaluate", "infer", "report", "import-weights", "demo", "doctor"),
+        *("data check", "data prepare", "data synth", "score roc", "score froc"),
+    ],
 )
 def test_every_command_has_help_with_an_example(command, capsys) -> None:
     assert invoke([*command.split(), "--help"]) == 0
@@ -82,7 +86,16 @@ def test_a_wrong_request_is_one_line_and_touches_nothing(arguments, message, tmp
 def test_scores_of_tables_need_no_bundle(tmp_path, capsys) -> None:
     (tmp_path / "marks.csv").write_text("case,x,y,score\na,10,10,0.9\nb,5,5,0.3\n")
     (tmp_path / "truth.csv").write_text("case,x,y,radius\na,11,10,3\nb,,,\n")
-    arguments = ["score", "froc", f"{tmp_path}/marks.csv", f"{tmp_path}/truth.csv", "--criterion", "radius", "--bootstrap", "20"]
+    arguments = [
+        "score",
+        "froc",
+        f"{tmp_path}/marks.csv",
+        f"{tmp_path}/truth.csv",
+        "--criterion",
+        "radius",
+        "--bootstrap",
+        "20",
+    ]
     assert invoke([*arguments, "-o", str(tmp_path / "out"), "--json"]) == 0
     headline = json.loads(capsys.readouterr().out)["headline"]
     assert {figure["name"]: figure["value"] for figure in headline} == {"AFROC": 1.0, "wAFROC": 1.0}

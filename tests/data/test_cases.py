@@ -48,3 +48,14 @@ def test_an_empty_section_and_a_missing_image_are_named(root) -> None:
     (root / "images" / "1.png").unlink()
     with pytest.raises(InputDataError, match=r"1 of 3 images .* \(first: .*1.png\)"):
         datalist_entries(root / "d.json", root, "test")
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", ".."])
+def test_a_case_that_would_leave_its_folder_is_refused(root, name) -> None:
+    import json
+
+    content = json.loads((root / "d.json").read_text())
+    content["test"][0]["case"] = name
+    (root / "d.json").write_text(json.dumps(content))
+    with pytest.raises(InputDataError, match="cannot name a folder"):
+        datalist_cases(root / "d.json", root, "test")

@@ -8,7 +8,12 @@ from medpipe.engines.batches import localization_batch
 
 def test_images_and_targets_come_out_plain_and_stacked() -> None:
     items = [
-        {"image": MetaTensor(torch.rand(1, 8, 8)), "mask": MetaTensor(torch.ones(1, 8, 8)), "mask_known": k, "image_label": y}
+        {
+            "image": MetaTensor(torch.rand(1, 8, 8)),
+            "mask": MetaTensor(torch.ones(1, 8, 8)),
+            "mask_known": k,
+            "image_label": y,
+        }
         for k, y in ((True, 1.0), (False, 1.0), (True, 0.0))
     ]
     images, targets = localization_batch(list_data_collate(items), torch.device("cpu"))

@@ -50,6 +50,21 @@ def test_the_epoch_table_has_one_row_per_epoch(tmp_path) -> None:
     ]
 
 
+def test_a_metric_that_comes_later_gets_its_own_column(tmp_path) -> None:
+    validator = Engine(lambda _, batch: None)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    trainer = Engine(lambda engine, batch: {Keys.LOSS: float(batch)})
+    table = EpochTable(tmp_path, validator, optimizer)
+    table.attach(trainer)
+    validator.state.metrics = {}
+    trainer.run([1.0], max_epochs=1)
+    validator.state.metrics = {"val_auc": 0.5}
+    trainer.run([1.0], max_epochs=2)
+    rows = list(csv.DictReader((tmp_path / "epochs.csv").open()))
+    assert [row["val_auc"] for row in rows] == ["", "0.5"]
+    assert [row["learning_rate"] for row in rows] == ["0.5", "0.5"]
+
+
 def test_the_progress_bar_is_silent_without_a_terminal_and_hides_no_error(capsys) -> None:
     def step(engine: Engine, batch: int) -> None:
         if batch == 3:

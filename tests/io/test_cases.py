@@ -169,6 +169,98 @@ def test_a_dicomdir_leads_to_its_files_and_reports_the_missing_and_the_outside_o
         assert any("an index of 3 files" in reason for _, reason in statuses)
 
 
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        ("ViewCodeSequence", "LO", "PA"),
+        ("PatientOrientation", "US", [1, 2]),
+        ("Rows", "LO", "many"),
+        ("PatientAge", "US", 3),
+    ],
+)
+def test_an_element_of_a_wrong_kind_concerns_its_file_alone(write_dicom, ramp, tmp_path, tag, vr, value) -> None:
+    import pydicom
+
+    dataset = pydicom.dcmread(write_dicom("in/bad.dcm", ramp, ViewPosition=None))
+    if tag in dataset:
+        del dataset[tag]
+    dataset.add_new(tag, vr, value)
+    dataset.save_as(tmp_path / "in/bad.dcm")
+    write_dicom("in/good.dcm", ramp)
+    cases = by_file(tmp_path / "in")
+    assert cases["good.dcm"]["status"] == "pending"
+    assert cases["bad.dcm"]["status"] in ("failed", "skipped", "pending")
+
+
+def test_a_damaged_member_of_an_archive_fails_alone(tmp_path, ramp, write_dicom) -> None:
+    noise = np.random.default_rng(0).integers(0, 4096, (96, 80)).astype(np.uint16)
+    path = write_dicom("a.dcm", noise)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, "a.dcm")
+        archive.write(path, "b.dcm")
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    content[2000:2400] = b"\xff" * 400
+    (tmp_path / "x.zip").write_bytes(content)
+    statuses = [case["status"] for case in find_radiographs(tmp_path / "x.zip")]
+    assert statuses == ["failed", "pending"]
+
+
+def test_an_archive_with_a_name_twice_is_refused(tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.dcm", "1")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.dcm", "2")
+    (case,) = find_radiographs(tmp_path / "x.zip")
+    assert "holds 'a.dcm' twice" in case["reason"]
+
+
+def test_links_are_followed_once_and_broken_ones_fail(write_dicom, ramp, tmp_path) -> None:
+    write_dicom("elsewhere/a.dcm", ramp)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in/gone.dcm").symlink_to(tmp_path / "nothing.dcm")
+    cases = by_file(tmp_path / "in")
+    assert {name: case["status"] for name, case in cases.items()} == {"linked/a.dcm": "pending", "gone.dcm": "failed"}
+
+
+def test_results_inside_the_input_are_no_input(write_dicom, ramp, tmp_path) -> None:
+    write_dicom("in/a.dcm", ramp)
+    (tmp_path / "in/out/cases").mkdir(parents=True)
+    for name in ("run.json", "journal.sqlite", "cases/marks.png"):
+        (tmp_path / "in/out" / name).write_text("x")
+    assert list(by_file(tmp_path / "in")) == ["a.dcm"]
+
+
+def test_folders_of_one_name_keep_their_labels_apart(write_dicom, ramp, tmp_path) -> None:
+    first, second = write_dicom("A/study/x.dcm", ramp), write_dicom("B/study/x.dcm", ramp, SOPInstanceUID="1.9")
+    assert set(by_file([first.parent, second.parent])) == {"A/study/x.dcm", "B/study/x.dcm"}
+
+
+@pytest.mark.parametrize("name", ["正面.png", "___.png"])
+def test_a_name_without_plain_letters_gets_an_id_all_the_same(tmp_path, ramp, name) -> None:
+    Image.fromarray((ramp >> 4).astype(np.uint8)).save(tmp_path / name)
+    (case,) = find_radiographs(tmp_path)
+    assert case["case"].startswith("file-")
+    assert case["file"] == name
+
+
+def test_a_name_in_another_encoding_is_shown_with_its_bytes(tmp_path, ramp) -> None:
+    path = os.path.join(os.fsencode(tmp_path), b"M\xfcller.png")
+    with open(path, "wb") as stream:
+        Image.fromarray((ramp >> 4).astype(np.uint8)).save(stream, "PNG")
+    (case,) = find_radiographs(tmp_path)
+    assert case["file"] == "M\\xfcller.png"
+    assert case["status"] == "pending"
+    case["file"].encode("utf-8")
+
+
+def test_a_header_cannot_declare_a_million_frames(write_dicom, ramp) -> None:
+    path = write_dicom("a.dcm", ramp, NumberOfFrames=3_000_000)
+    (case,) = find_radiographs(path, RadiographRules(split_frames=True))
+    assert "declares 3000000 frames" in case["reason"]
+
+
 def test_a_missing_or_empty_input_is_a_wrong_request(tmp_path) -> None:
     with pytest.raises(RequestError, match="does not exist"):
         find_radiographs(tmp_path / "nowhere")

@@ -71,6 +71,57 @@ def test_bits_above_the_stored_ones_are_no_pixel_value(write_dicom, ramp) -> Non
     np.testing.assert_allclose(read_radiograph(str(path)).pixels, unit(ramp), atol=1e-6)
 
 
+def test_values_stored_to_the_left_are_moved_down(write_dicom, ramp) -> None:
+    path = write_dicom("a.dcm", ramp << 4 | 7, BitsStored=12, HighBit=15)
+    np.testing.assert_allclose(read_radiograph(str(path)).pixels, unit(ramp), atol=1e-6)
+
+
+def test_padding_is_black_and_does_not_stretch_the_range(write_dicom, ramp) -> None:
+    padded = ramp.copy()
+    padded[:20] = 65535
+    for photometric in ("MONOCHROME2", "MONOCHROME1"):
+        path = write_dicom("a.dcm", padded, PixelPaddingValue=65535, PhotometricInterpretation=photometric)
+        pixels = read_radiograph(str(path)).pixels
+        assert pixels[:20].max() == 0
+        shown = unit(ramp[20:]) if photometric == "MONOCHROME2" else 1 - unit(ramp[20:])
+        np.testing.assert_allclose(pixels[20:], shown, atol=1e-6)
+
+
+def test_a_voi_lut_sees_negative_values_as_the_lowest(write_dicom, ramp) -> None:
+    item = Dataset()
+    item.LUTDescriptor = [1000, 0, 16]
+    item.add_new("LUTData", "US", list(range(0, 60000, 60)))
+    path = write_dicom("a.dcm", ramp, RescaleSlope=1, RescaleIntercept=-1024, VOILUTSequence=Sequence([item]))
+    pixels = read_radiograph(str(path)).pixels
+    assert pixels[ramp < 1024].max() == 0
+    assert pixels[ramp > 2100].min() == 1
+    order = np.argsort(ramp.ravel(), kind="stable")
+    assert (np.diff(pixels.ravel()[order]) >= -1e-6).all()
+
+
+@pytest.mark.parametrize("slope", ["nan", "inf"])
+def test_grey_values_that_are_not_finite_fail(write_dicom, ramp, slope) -> None:
+    import pydicom
+
+    path = write_dicom("a.dcm", ramp, RescaleSlope=1, RescaleIntercept=0, WindowCenter=50, WindowWidth=100)
+    dataset = pydicom.dcmread(path)
+    dataset["RescaleSlope"]._value = slope
+    with pydicom.config.disable_value_validation():
+        dataset.save_as(path)
+    with pytest.raises(CaseFailedError):
+        read_radiograph(str(path))
+
+
+def test_a_picture_is_turned_as_its_exif_orientation_says(tmp_path, ramp) -> None:
+    picture = Image.fromarray((ramp >> 4).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side: turn by 90 degrees clockwise
+    picture.save(tmp_path / "a.png", exif=exif)
+    radiograph = read_radiograph(str(tmp_path / "a.png"))
+    np.testing.assert_allclose(radiograph.pixels, np.rot90(ramp >> 4, -1) / 255, atol=1e-6)
+    assert "EXIF" in radiograph.notes[0]
+
+
 def test_signed_values_keep_their_order(write_dicom, ramp) -> None:
     signed = ramp.astype(np.int16) - 2048
     np.testing.assert_allclose(read_radiograph(str(write_dicom("a.dcm", signed))).pixels, unit(ramp), atol=1e-6)

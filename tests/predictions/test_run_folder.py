@@ -60,6 +60,27 @@ def test_a_folder_of_another_run_is_refused_and_says_what_differs(tmp_path, weig
         folder(tmp_path, weights, **change)
 
 
+def test_files_that_came_or_changed_make_another_run(tmp_path, weights) -> None:
+    folder(tmp_path, weights, cases=[{"case": "a", "bytes": 3}]).start()
+    folder(tmp_path, weights, cases=[{"case": "a", "bytes": 3}])
+    for cases in ([{"case": "a", "bytes": 4}], [{"case": "a", "bytes": 3}, {"case": "b", "bytes": 1}]):
+        with pytest.raises(RequestError, match="other files_sha256"):
+            folder(tmp_path, weights, cases=cases)
+
+
+def test_a_run_stopped_before_it_began_can_begin(tmp_path, weights) -> None:
+    (tmp_path / "out" / "cases").mkdir(parents=True)
+    (tmp_path / "out" / ".lock").write_text("")
+    folder(tmp_path, weights).start()
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "", ".."])
+def test_a_case_folder_is_never_outside(tmp_path, weights, name) -> None:
+    with pytest.raises(ValueError, match="cannot name a folder"):
+        folder(tmp_path, weights).case_folder(name)
+
+
 def test_other_weights_make_another_run(tmp_path, weights) -> None:
     folder(tmp_path, weights).start()
     weights.write_bytes(b"others")

@@ -52,7 +52,12 @@ def run(tmp_path) -> Path:
     folder.start()
     mark = {"label": "x", "score": 0.9, "x": 30.0, "y": 20.0}
     facts = {"file": "study/a.dcm", "rows": 100, "columns": 80, "view": "PA"}
-    draw_marks(folder.case_folder("a") / "marks.png", np.random.default_rng(0).integers(0, 255, (100, 80), np.uint8), [mark], scale=1)
+    draw_marks(
+        folder.case_folder("a") / "marks.png",
+        np.random.default_rng(0).integers(0, 255, (100, 80), np.uint8),
+        [mark],
+        scale=1,
+    )
     folder.record(CaseResult("a", "done", "", facts, 0.9, [mark]))
     folder.record(CaseResult("b", "failed", "pixel data are cut short <b>", {"file": "study/<i>b.dcm"}))
     folder.finish()

@@ -51,11 +51,7 @@ def test_marks_are_the_points_that_a_slow_search_finds(values, radius) -> None:
     ratings = values / 4
     tops = set()
     for row, column in np.ndindex(*ratings.shape):
-        near = [
-            ratings[r, c]
-            for r, c in np.ndindex(*ratings.shape)
-            if (r - row) ** 2 + (c - column) ** 2 <= radius**2
-        ]
+        near = [ratings[r, c] for r, c in np.ndindex(*ratings.shape) if (r - row) ** 2 + (c - column) ** 2 <= radius**2]
         if ratings[row, column] >= 0.5 and ratings[row, column] >= max(near):
             tops.add((row, column))
     marks = local_maxima(ratings, radius, 0.5)

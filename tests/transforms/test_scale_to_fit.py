@@ -8,7 +8,9 @@ from monai.data import MetaTensor
 from medpipe.transforms.scale_to_fit import ScaleToFit, ScaleToFitd
 
 
-@pytest.mark.parametrize(("shape", "fitted"), [((100, 50), (64, 32)), ((50, 100), (32, 64)), ((20, 20), (64, 64)), ((1000, 1), (64, 1))])
+@pytest.mark.parametrize(
+    ("shape", "fitted"), [((100, 50), (64, 32)), ((50, 100), (32, 64)), ((20, 20), (64, 64)), ((1000, 1), (64, 1))]
+)
 def test_the_longer_side_gets_the_length_and_proportions_stay(shape, fitted) -> None:
     result = ScaleToFit(64)(MetaTensor(torch.rand(1, *shape)))
     assert tuple(result.shape[-2:]) == fitted
@@ -22,7 +24,10 @@ def test_a_point_comes_back_to_where_it_was() -> None:
     small = ScaleToFit(100)(image)
     weights = small[0].numpy() / small[0].numpy().sum()
     rows, columns = np.mgrid[:100, :67]
-    back = [(float((axis * weights).sum()) + 0.5) * whole / part - 0.5 for axis, whole, part in ((rows, 300, 100), (columns, 200, 67))]
+    back = [
+        (float((axis * weights).sum()) + 0.5) * whole / part - 0.5
+        for axis, whole, part in ((rows, 300, 100), (columns, 200, 67))
+    ]
     assert back == pytest.approx([118, 62], abs=0.2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class EpochTable:
         self.validator, self.optimizer = validator, optimizer
         self._losses: list[float] = []
         self._start = 0.0
+        self._rows: list[dict[str, object]] = []
 
     def attach(self, engine: Engine) -> None:
         """Collect losses by iteration, write a row by epoch."""
@@ -43,17 +45,18 @@ class EpochTable:
         self._losses.append(float(engine.state.output[Keys.LOSS]))  # type: ignore[index,call-overload]
 
     def __call__(self, engine: Engine) -> None:
-        """Append the row of the epoch that ended."""
-        row = {
+        """Write the table with the row of the epoch that ended; a metric that is not yet there leaves its cell empty."""
+        row: dict[str, object] = {
             "epoch": engine.state.epoch,
             "loss": f"{sum(self._losses) / max(len(self._losses), 1):.6g}",
             **{name: f"{float(value):.6g}" for name, value in sorted(self.validator.state.metrics.items())},
             "learning_rate": f"{self.optimizer.param_groups[0]['lr']:.6g}",
             "seconds": f"{time.perf_counter() - self._start:.1f}",
         }
-        new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(row), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        self._rows.append(row)
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        self.path.write_text(text.getvalue(), encoding="utf-8")

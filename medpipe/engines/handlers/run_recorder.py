@@ -56,6 +56,9 @@ class RunRecorder:
 
     def _record(self, case: dict[str, Any], output: dict[str, Any] | None) -> None:
         facts = {key: case.get(key, "") for key in _FACTS}
+        if output is not None and not math.isfinite(output["score"]):
+            case = {**case, "status": "failed", "reason": "the network gave a score that is not finite"}
+            output = None
         if output is None:
             facts |= {key: case[key] or None for key in ("rows", "columns") if key in case}
             result = CaseResult(case["case"], case["status"], case["reason"], facts, seconds=case["seconds"])
