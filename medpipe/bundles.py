@@ -22,6 +22,7 @@ __all__ = [
     "Bundle",
     "bundles_folder",
     "find_bundle",
+    "hush",
     "list_bundles",
     "monai_command",
     "parse_overrides",
@@ -242,7 +243,7 @@ def run_bundle(bundle: Bundle, mode: str, overrides: dict[str, Any]) -> None:
         MedpipeError: As raised by a part of the bundle, freed from MONAI's wrapping.
         Exception: Anything else that a part of the bundle raised.
     """
-    _hush()
+    hush()
     from monai.bundle import create_workflow
 
     arguments = _arguments(bundle, mode, overrides)
@@ -269,7 +270,7 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
         error = error.__cause__
 
 
-def _hush() -> None:
+def hush() -> None:
     """Keep libraries' notices off the terminal: what concerns a case stands in its row, what stops a run is raised."""
     if not os.environ.get("MEDPIPE_DEBUG"):
         warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from medpipe.bundle_check import BundleFinding, check_bundle
-from medpipe.bundles import Bundle, bundles_folder, find_bundle
+from medpipe.bundles import Bundle, bundles_folder, find_bundle, hush
 from medpipe.cli.common import EXIT, JsonOption, show_json
 from medpipe.errors import CaseError, RequestError
 
@@ -61,6 +61,7 @@ def _unpack(path: Path, folder: Path) -> Bundle:
 
 def _monai_findings(bundle: Bundle) -> list[BundleFinding]:
     """MONAI's required properties of each mode, and its network check against metadata.json."""
+    hush()
     from monai.bundle import ConfigWorkflow, verify_net_in_out
 
     findings = []
