@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medpipe.errors import CaseError, CaseFailedError, CaseSkippedError
+from medpipe.io.codestreams import declared_size
 from medpipe.io.radiograph import Radiograph, check_pixel_count, scale_to_unit
 
 __all__ = ["RadiographHeader", "decode", "read_header"]
@@ -223,6 +224,23 @@ def _check_length(dataset: Any, syntax: Any, pixels: int) -> None:
     elif present == 0 or (syntax == "1.2.840.10008.1.2.5" and expected > MAX_RLE_RATIO * present):
         raise CaseFailedError(
             f"declares {dataset.Rows} x {dataset.Columns} pixels, which {present:,} bytes of {syntax.name} cannot hold"
+        )
+    else:
+        _check_codestream(dataset)
+
+
+def _check_codestream(dataset: Any) -> None:
+    """Refuse a compressed image whose own stream declares another size than the header: decoders believe the stream."""
+    from pydicom.encaps import generate_frames
+
+    try:
+        stream = next(generate_frames(dataset.PixelData, number_of_frames=max(_integer(dataset, "NumberOfFrames"), 1)))
+    except Exception as error:  # fragments that do not add up
+        raise CaseFailedError(f"has damaged compressed pixel data ({_short(error)})") from error
+    size = declared_size(stream)
+    if size is not None and size != (_integer(dataset, "Rows"), _integer(dataset, "Columns")):
+        raise CaseFailedError(
+            f"declares {dataset.Rows} x {dataset.Columns} pixels, but its compressed image {size[0]} x {size[1]}"
         )
 
 
