@@ -1,6 +1,6 @@
 """Train and score cxr_pneumothorax_acm with several context modules and seeds on one data set, and print the comparison.
 
-    python scripts/compare_contexts.py ROOT OUT [--contexts none se acm] [--seeds 0 1 2] [--jobs 2] [key=value ...]
+    python scripts/compare_contexts.py ROOT OUT [--test ROOT2] [--contexts none se acm] [--seeds 0 1 2] [--jobs 2] [key=value ...]
 
 ROOT holds datalist.json. Finished runs in OUT are not run again. The table gives, over seeds, mean and standard deviation of
 the image AUC and of JAFROC (the AFROC figure of merit) on the test section, and the difference to the first context with a
@@ -26,19 +26,30 @@ SCORED = ("image_size", "backbone", "groups", "output_stride")  # options that i
 FIGURES = {"AUC": "AUC", "JAFROC": "AFROC"}
 
 
-def run(root: Path, out: Path, context: str, seed: int, options: list[str], threads: int) -> None:
+def run(root: Path, test: Path, out: Path, context: str, seed: int, options: list[str], threads: int) -> None:
     """Train and evaluate one network unless its results are there."""
     folder = out / f"{context}_{seed}"
     if (folder / "scores" / "results.json").is_file():
         return
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    common = [f"dataset_dir={root}", f"context={context}"]
+    common = [f"context={context}"]
     medpipe = [sys.executable, "-m", "medpipe.cli.main"]
     trained, unfinished = folder / "trained", folder / "unfinished"
-    train = [*medpipe, "train", NAME, *common, f"seed={seed}", *options, "-o", str(unfinished)]
+    train = [*medpipe, "train", NAME, f"dataset_dir={root}", *common, f"seed={seed}", *options, "-o", str(unfinished)]
     weights = f"weights={trained / 'model.pt'}"
     shared = [option for option in options if option.split("=")[0] in SCORED]
-    evaluate = [*medpipe, "evaluate", NAME, *common, weights, "pictures=false", *shared, "-o", str(folder / "scores")]
+    evaluate = [
+        *medpipe,
+        "evaluate",
+        NAME,
+        f"dataset_dir={test}",
+        *common,
+        weights,
+        "pictures=false",
+        *shared,
+        "-o",
+        str(folder / "scores"),
+    ]
     if not trained.is_dir():
         shutil.rmtree(unfinished, ignore_errors=True)
         subprocess.run(train, check=True, env=environment)
@@ -62,12 +73,15 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--contexts", nargs="+", default=["none", "se", "acm"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--test", type=Path, help="score on this data set's test section instead of ROOT's")
     parser.add_argument("--jobs", type=int, default=2)
     given, options = parser.parse_known_args()
     threads = max(1, (os.cpu_count() or 1) // given.jobs)
     with ThreadPoolExecutor(given.jobs) as pool:
         tasks = [(context, seed) for seed in given.seeds for context in given.contexts]
-        list(pool.map(lambda task: run(given.root, given.out, *task, options, threads), tasks))
+        list(
+            pool.map(lambda task: run(given.root, given.test or given.root, given.out, *task, options, threads), tasks)
+        )
     print(
         "| context | " + " | ".join(f"{name} (mean, sd) | difference to {given.contexts[0]}" for name in FIGURES) + " |"
     )
