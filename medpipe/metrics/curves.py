@@ -21,6 +21,8 @@ class Curve:
         thresholds: a point counts ratings at or above its threshold; infinity for the first.
         x_label, y_label: what the axes show, in words.
         extends: whether a straight line leads from the last observed point to (1, 1).
+        steps: whether the ordinate holds its value up to each point (precision against recall) instead of being
+            joined by straight lines.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Curve:
     x_label: str
     y_label: str
     extends: bool
+    steps: bool = False
 
     def line(self) -> tuple[FloatArray, FloatArray]:
         """x and y of the whole line, with the straight part to (1, 1) where the curve has one."""
@@ -37,8 +40,10 @@ class Curve:
         return np.append(self.x, end), np.append(self.y, end)
 
     def area(self) -> float:
-        """Area under the whole line by the trapezoidal rule."""
+        """Area under the whole line: by the trapezoidal rule, or of the steps."""
         x, y = self.line()
+        if self.steps:
+            return float((np.diff(x) * y[1:]).sum())
         return float((np.diff(x) * (y[1:] + y[:-1])).sum() / 2)
 
 

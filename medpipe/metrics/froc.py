@@ -41,9 +41,11 @@ __all__ = [
     "NODE21_RATES",
     "FrocScore",
     "compare_froc_scores",
+    "curve_points",
     "froc_estimates",
     "froc_score",
     "froc_statistic",
+    "monai_froc_score",
     "operating_curve",
 ]
 
@@ -95,7 +97,7 @@ def operating_curve(data: FreeResponseData, name: str) -> Curve:
     """
     if name not in CURVES:
         raise ValueError(f"unknown curve {name!r}; choose from {', '.join(CURVES)}")
-    n = data.n_cases if name in ("AFROC1", "wAFROC1", "FROC") else data.n_nondiseased
+    n = data.n_cases if name in _ALL_CASES else data.n_nondiseased
     if n == 0 or data.n_diseased == 0:
         lacking = "diseased" if data.n_diseased == 0 else "non-diseased"
         raise ValueError(f"the {name} curve needs {lacking} cases, and there are none")
@@ -141,6 +143,29 @@ def froc_score(
         interpolation=interpolation,
         reason=reason,
     )
+
+
+def monai_froc_score(data: FreeResponseData, rates: Sequence[float] = CAMELYON16_RATES) -> float:
+    """The score as ``monai.metrics.froc`` 1.6.1 computes it, to compare with figures that were made with it.
+
+    The same as ``froc_score(...).mean``, but when every lesion was found the lowest operating point is left out: a
+    missed lesion stands in MONAI's list with rating 0, and the lowest rating of the list is never a threshold.
+
+    Args:
+        data: marks of one reader, with ratings above 0.
+        rates: false positives per image.
+
+    Raises:
+        ValueError: for a rating that is not above 0, when there is no lesion, or as ``froc_score``.
+    """
+    wanted = _check_rates(rates, "linear")
+    if data.n_lesions == 0:
+        raise ValueError(_NO_LESION)
+    if min(data.nl_rating.min(initial=np.inf), data.ll_rating.min(initial=np.inf)) <= 0:
+        raise ValueError("MONAI tells a missed lesion from a found one by its rating 0: ratings must lie above 0")
+    curve = operating_curve(data, "FROC")
+    keep = curve.x.size - 1 if data.ll_rating.size == data.n_lesions else curve.x.size
+    return float(_read_off(curve.x[:keep], curve.y[:keep], wanted, "linear")[-1])
 
 
 def froc_estimates(
@@ -192,9 +217,12 @@ def froc_statistic(
         ValueError: as ``froc_score``.
     """
     wanted = _check_rates(rates, interpolation)
-    points = _points(data)
+    points = curve_points(data, "FROC")
     return lambda counts: _read_off(*points(counts), wanted, interpolation)
 
+
+_ALL_CASES = ("AFROC1", "wAFROC1", "FROC")
+"""Curves whose abscissa is about all cases, not only the non-diseased ones."""
 
 _NO_LESION = "sensitivity needs lesions, and there are none"
 
@@ -243,20 +271,55 @@ def _read_off(x: FloatArray, y: FloatArray, rates: FloatArray, interpolation: In
     return np.append(values, values.mean())
 
 
-def _points(data: FreeResponseData) -> Callable[[IntArray], tuple[FloatArray, FloatArray]]:
-    """Points of the FROC curve, from the origin on, as a function of how often each case is in the sample."""
-    nl_order, ll_order = np.argsort(-data.nl_rating), np.argsort(-data.ll_rating)
-    nl_case, ll_case = data.nl_case[nl_order], data.n_nondiseased + data.ll_case[ll_order]
-    thresholds = -np.unique(-np.concatenate([data.nl_rating, data.ll_rating]))
-    nls = np.searchsorted(-data.nl_rating[nl_order], -thresholds, side="right")
-    lls = np.searchsorted(-data.ll_rating[ll_order], -thresholds, side="right")
-    lesions = np.append(np.zeros(data.n_nondiseased, dtype=np.int64), data.lesions_per_case)
+def curve_points(data: FreeResponseData, name: str) -> Callable[[IntArray], tuple[FloatArray, FloatArray]]:
+    """x and y of the whole line of an operating curve, as a function of how often each case is in the sample.
+
+    Points begin at (0, 0) and, but for FROC, end at (1, 1). They are NaN for a sample that lacks the cases of an axis.
+
+    Raises:
+        ValueError: when there is no such curve.
+    """
+    if name not in CURVES:
+        raise ValueError(f"unknown curve {name!r}; choose from {', '.join(CURVES)}")
+    x_rating, x_case, x_cases = _abscissa_by_case(data, name)
+    y_rating, y_case, y_weight, y_per_case = _ordinate_by_case(data, name)
+    x_order, y_order = _falling(x_rating), _falling(y_rating)
+    x_case, y_case, y_weight = x_case[x_order], y_case[y_order], y_weight[y_order]
+    thresholds = -np.unique(-np.concatenate([x_rating[x_order], y_rating[y_order]]))
+    xs = np.append(0, np.searchsorted(-x_rating[x_order], -thresholds, side="right"))
+    ys = np.append(0, np.searchsorted(-y_rating[y_order], -thresholds, side="right"))
+    end = [] if name == "FROC" else [1.0]
 
     def points(counts: IntArray) -> tuple[FloatArray, FloatArray]:
-        false_positives = np.append(0, np.cumsum(counts[nl_case]))[np.append(0, nls)]
-        found = np.append(0, np.cumsum(counts[ll_case]))[np.append(0, lls)]
-        n_lesions = int((counts * lesions).sum())
-        sensitivity = found / n_lesions if n_lesions else np.full(found.size, math.nan)
-        return false_positives / counts.sum(), sensitivity
+        x = np.append(0, np.cumsum(counts[x_case]))[xs]
+        y = np.append(0, np.cumsum(counts[y_case] * y_weight))[ys]
+        n_x, n_y = counts[x_cases].sum(), (counts * y_per_case).sum()
+        if not (n_x and n_y):
+            return np.full(x.size + len(end), math.nan), np.full(x.size + len(end), math.nan)
+        return np.append(x / n_x, end), np.append(y / n_y, end)
 
     return points
+
+
+def _falling(ratings: FloatArray) -> IntArray:
+    """Positions of the finite ratings, the highest first."""
+    finite = np.flatnonzero(np.isfinite(ratings))
+    order: IntArray = finite[np.argsort(-ratings[finite], kind="stable")]
+    return order
+
+
+def _abscissa_by_case(data: FreeResponseData, name: str) -> tuple[FloatArray, IntArray, slice]:
+    """Ratings of the abscissa, the case of each, and the cases that it is about."""
+    n = data.n_cases if name in _ALL_CASES else data.n_nondiseased
+    rating = _abscissa(data, name, n)
+    return rating, data.nl_case if name == "FROC" else np.arange(n), slice(n)
+
+
+def _ordinate_by_case(data: FreeResponseData, name: str) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
+    """Ratings of the ordinate, the case and weight of each, and how much every case adds to the denominator."""
+    rating, weight, _ = _ordinate(data, name)
+    diseased = np.arange(data.n_nondiseased, data.n_cases)
+    case = diseased if name == "ROC" else data.n_nondiseased + data.lesion_case
+    per_case = np.zeros(data.n_cases)
+    per_case[diseased] = 1.0 if name == "ROC" or weight is not None else data.lesions_per_case
+    return rating, case, np.ones(rating.size) if weight is None else weight, per_case

@@ -136,6 +136,11 @@ class Cohort:
         """Number of patients."""
         return sum(self.strata)
 
+    def sum_by_patient(self, values: FloatArray) -> FloatArray:
+        """Sum over each patient's cases; the patients without a diseased case come first."""
+        sums: FloatArray = np.bincount(self._patient, values, minlength=self.n_patients)
+        return sums
+
     def counts(self, seed: int, replicate: int) -> IntArray:
         """How often each case is in the resample number ``replicate`` of ``seed``."""
         stream = np.random.SeedSequence(seed, spawn_key=(replicate,))
@@ -192,7 +197,7 @@ class Bootstrap:
         """Estimate and interval of each number that a statistic returns."""
         values = _on_sample(statistic, cohort)
         replicates = self.replicates(statistic, cohort)
-        return [self._summary(value, replicates[:, k], cohort) for k, value in enumerate(values)]
+        return [self.summary(value, replicates[:, k], cohort) for k, value in enumerate(values)]
 
     def compare(self, first: Statistic, second: Statistic, cohort: Cohort) -> list[Comparison]:
         """Compare two statistics on the same resamples, number by number.
@@ -204,9 +209,9 @@ class Bootstrap:
         values = zip(_on_sample(first, cohort), _on_sample(second, cohort), strict=True)
         comparisons = []
         for k, (value_a, value_b) in enumerate(values):
-            difference = self._summary(value_a - value_b, a[:, k] - b[:, k], cohort)
-            p = math.nan if math.isnan(difference.low) else _two_sided_p(a[:, k] - b[:, k])
-            one, two = self._summary(value_a, a[:, k], cohort), self._summary(value_b, b[:, k], cohort)
+            difference = self.summary(value_a - value_b, a[:, k] - b[:, k], cohort)
+            p = math.nan if math.isnan(difference.low) else two_sided_p(a[:, k] - b[:, k])
+            one, two = self.summary(value_a, a[:, k], cohort), self.summary(value_b, b[:, k], cohort)
             comparisons.append(Comparison(one, two, difference, p))
         return comparisons
 
@@ -221,7 +226,7 @@ class Bootstrap:
             f" {self.n_resamples} resamples, seed {self.seed}"
         )
 
-    def _summary(self, value: float, replicates: FloatArray, cohort: Cohort) -> Estimate:
+    def summary(self, value: float, replicates: FloatArray, cohort: Cohort) -> Estimate:
         if math.isnan(value):
             return self.undefined(cohort, "the figure is undefined on this sample")
         low, high, reason = math.nan, math.nan, None
@@ -276,7 +281,7 @@ def _on_sample(statistic: Statistic, cohort: Cohort) -> list[float]:
     return [float(value) for value in np.atleast_1d(statistic(once))]
 
 
-def _two_sided_p(differences: FloatArray) -> float:
+def two_sided_p(differences: FloatArray) -> float:
     defined = differences[~np.isnan(differences)]
     below, above = int((defined <= 0).sum()), int((defined >= 0).sum())
     return min(1.0, 2 * (min(below, above) + 1) / (defined.size + 1))

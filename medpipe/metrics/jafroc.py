@@ -32,10 +32,13 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import ndtri
 
 from medpipe.metrics._arrays import FloatArray, IntArray
+from medpipe.metrics.case_ratio import CaseRatio
 from medpipe.metrics.free_response import FreeResponseData, check_same_cases
-from medpipe.metrics.intervals import DEFAULT_BOOTSTRAP, Bootstrap, Comparison, Estimate
+from medpipe.metrics.intervals import DEFAULT_BOOTSTRAP, Bootstrap, Cohort, Comparison, Estimate, check_level
+from medpipe.metrics.pairs import PairSample
 
 __all__ = [
     "ALIASES",
@@ -43,9 +46,12 @@ __all__ = [
     "canonical_name",
     "compare_figures_of_merit",
     "figure_of_merit",
+    "figure_of_merit_analytic",
     "figure_of_merit_estimate",
     "figure_of_merit_statistic",
+    "figure_parts",
     "figures_of_merit",
+    "pair_sample",
     "undefined_reason",
 ]
 
@@ -95,8 +101,8 @@ def undefined_reason(data: FreeResponseData, name: str) -> str | None:
 def canonical_name(name: str) -> str:
     """The name in FIGURES_OF_MERIT that a name or alias stands for, or ValueError."""
     name = ALIASES.get(name, name)
-    if name not in _BUILDERS:
-        raise ValueError(f"unknown figure of merit {name!r}; choose from {', '.join([*_BUILDERS, *ALIASES])}")
+    if name not in FIGURES_OF_MERIT:
+        raise ValueError(f"unknown figure of merit {name!r}; choose from {', '.join([*FIGURES_OF_MERIT, *ALIASES])}")
     return name
 
 
@@ -108,10 +114,33 @@ def figure_of_merit_statistic(data: FreeResponseData, name: str) -> Figure:
     Raises:
         ValueError: as ``figure_of_merit``.
     """
+    return figure_parts(data, name).statistic()
+
+
+def figure_parts(data: FreeResponseData, name: str) -> PairSample | CaseRatio:
+    """What the figure of merit is made of: pairs of ratings, or a ratio of sums for the shares MaxLLF to HrSp.
+
+    Raises:
+        ValueError: as ``figure_of_merit``.
+    """
     reason = undefined_reason(data, name)
     if reason:
         raise ValueError(reason)
-    return _BUILDERS[canonical_name(name)](data)
+    name = canonical_name(name)
+    return _PAIRS[name](data) if name in _PAIRS else _RATIOS[name](data)
+
+
+def pair_sample(data: FreeResponseData, name: str) -> PairSample | None:
+    """The pairs of ratings that the figure of merit is a mean over; None for the shares MaxLLF to HrSp.
+
+    Raises:
+        ValueError: as ``figure_of_merit``.
+    """
+    reason = undefined_reason(data, name)
+    if reason:
+        raise ValueError(reason)
+    name = canonical_name(name)
+    return _PAIRS[name](data) if name in _PAIRS else None
 
 
 def figure_of_merit_estimate(data: FreeResponseData, name: str, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> Estimate:
@@ -124,6 +153,51 @@ def figure_of_merit_estimate(data: FreeResponseData, name: str, bootstrap: Boots
     if reason:
         return bootstrap.undefined(data.cohort, reason)
     return bootstrap.estimate(figure_of_merit_statistic(data, name), data.cohort)
+
+
+def figure_of_merit_analytic(data: FreeResponseData, name: str, level: float = 0.95) -> Estimate:
+    """The figure of merit with a normal interval from its structural components, without resampling.
+
+    The influences of a patient's cases are added; patients with and without a diseased case are independent groups,
+    as in the bootstrap. For Wilcoxon with one case per patient it is DeLong's variance.
+
+    Raises:
+        ValueError: for an unknown name, or MaxLLF, MaxNLF, MaxNLFAllCases, HrSe and HrSp, which are no areas.
+
+    References:
+        ER DeLong, DM DeLong, DL Clarke-Pearson, Biometrics 1988; NA Obuchowski, Nonparametric analysis of clustered
+        ROC curve data, Biometrics 1997.
+    """
+    check_level(level)
+    cohort, method = data.cohort, f"structural components, normal interval, {data.cohort.n_patients} patients"
+    if canonical_name(name) not in _PAIRS:
+        raise ValueError(f"{name} has no structural components; use figure_of_merit_estimate")
+    reason = undefined_reason(data, name)
+    if reason:
+        return Estimate(math.nan, math.nan, math.nan, level, method, cohort.n_patients, reason)
+    value, influence = _PAIRS[canonical_name(name)](data).influence()
+    variance = _variance(influence, cohort)
+    if math.isnan(variance):
+        alone = "a group of one patient has no variance"
+        return Estimate(value, math.nan, math.nan, level, method, cohort.n_patients, alone)
+    half = float(ndtri((1 + level) / 2)) * math.sqrt(variance)
+    low, high = max(value - half, 0.0), value + half
+    if canonical_name(name) != "FROC":
+        high = min(high, 1.0)
+    reason = None if variance > 0 else "the variance is 0"
+    return Estimate(value, low, high, level, method, cohort.n_patients, reason)
+
+
+def _variance(influence: FloatArray, cohort: Cohort) -> float:
+    """Sum over the two groups of patients of n / (n - 1) * sum of squared deviations; NaN for a group of one."""
+    influence, patient = cohort.sum_by_patient(influence), np.arange(cohort.n_patients)
+    variance = 0.0
+    for group in (influence[patient < cohort.strata[0]], influence[patient >= cohort.strata[0]]):
+        if group.size == 1:
+            return math.nan
+        if group.size:
+            variance += group.size / (group.size - 1) * float(((group - group.mean()) ** 2).sum())
+    return variance
 
 
 def compare_figures_of_merit(
@@ -140,93 +214,51 @@ def compare_figures_of_merit(
     return comparison
 
 
-def _pairs(
-    x: FloatArray, x_case: IntArray, x_cases: slice, z: FloatArray, z_case: IntArray, z_weight: FloatArray
-) -> Figure:
-    """Sum of weight * psi(x, z) over all pairs / (number of cases in ``x_cases`` * total weight of the z).
-
-    Cases index the vector of counts: whatever belongs to a case counts as often as the case is in the sample.
-    """
-    x_order, z_order = np.argsort(x, kind="stable"), np.argsort(z, kind="stable")
-    x_sorted, x_case = x[x_order], x_case[x_order]
-    z_sorted, z_case, z_weight = z[z_order], z_case[z_order], z_weight[z_order]
-    below = np.searchsorted(x_sorted, z_sorted, side="left")
-    not_above = np.searchsorted(x_sorted, z_sorted, side="right")
-
-    def statistic(counts: IntArray) -> float:
-        cumulated = np.zeros(x.size + 1, dtype=np.int64)
-        np.cumsum(counts[x_case], out=cumulated[1:])
-        twice_psi = cumulated[below] + cumulated[not_above]
-        weight = counts[z_case] * z_weight
-        pairs = 2 * float(counts[x_cases].sum()) * float(weight.sum())
-        # einsum rather than dot: see Bootstrap about BLAS.
-        return float(np.einsum("l,l->", weight, twice_psi)) / pairs if pairs else math.nan
-
-    return statistic
+def _hr_auc(data: FreeResponseData) -> PairSample:
+    cases, n, rating = np.arange(data.n_cases), data.n_nondiseased, data.highest_rating
+    return PairSample(rating[:n], cases[:n], slice(n), rating[n:], cases[n:], np.ones(data.n_diseased), data.n_cases)
 
 
-def _ratio(numerator: IntArray, denominator: IntArray) -> Figure:
-    """Sum of numerators / sum of denominators, one of each per case."""
-
-    def statistic(counts: IntArray) -> float:
-        total = int((counts * denominator).sum())
-        return int((counts * numerator).sum()) / total if total else math.nan
-
-    return statistic
-
-
-def _hr_auc(data: FreeResponseData) -> Figure:
-    cases = np.arange(data.n_cases)
-    healthy, diseased = cases[: data.n_nondiseased], cases[data.n_nondiseased :]
-    rating = data.highest_rating
-    return _pairs(
-        rating[healthy],
-        healthy,
-        slice(data.n_nondiseased),
-        rating[diseased],
-        diseased,
-        np.ones(data.n_diseased),
-    )
-
-
-def _afroc(data: FreeResponseData, *, weighted: bool, all_cases: bool) -> Figure:
+def _afroc(data: FreeResponseData, *, weighted: bool, all_cases: bool) -> PairSample:
     n = data.n_cases if all_cases else data.n_nondiseased
     weight = data.lesion_weights if weighted else np.ones(data.n_lesions)
     lesion_case = data.n_nondiseased + data.lesion_case
-    return _pairs(data.highest_nl[:n], np.arange(n), slice(n), data.lesion_rating, lesion_case, weight)
+    return PairSample(
+        data.highest_nl[:n], np.arange(n), slice(n), data.lesion_rating, lesion_case, weight, data.n_cases
+    )
 
 
-def _froc(data: FreeResponseData) -> Figure:
-    lesion_case = data.n_nondiseased + data.lesion_case
-    ones = np.ones(data.n_lesions)
-    return _pairs(data.nl_rating, data.nl_case, slice(data.n_cases), data.lesion_rating, lesion_case, ones)
+def _froc(data: FreeResponseData) -> PairSample:
+    lesion_case, ones = data.n_nondiseased + data.lesion_case, np.ones(data.n_lesions)
+    every = slice(data.n_cases)
+    return PairSample(data.nl_rating, data.nl_case, every, data.lesion_rating, lesion_case, ones, data.n_cases)
 
 
-def _max_llf(data: FreeResponseData) -> Figure:
+def _max_llf(data: FreeResponseData) -> CaseRatio:
     healthy = np.zeros(data.n_nondiseased, dtype=np.int64)
     found = np.bincount(data.ll_case, minlength=data.n_diseased)
-    return _ratio(np.concatenate([healthy, found]), np.concatenate([healthy, data.lesions_per_case]))
+    return CaseRatio(np.concatenate([healthy, found]), np.concatenate([healthy, data.lesions_per_case]))
 
 
-def _max_nlf(data: FreeResponseData, *, all_cases: bool) -> Figure:
+def _max_nlf(data: FreeResponseData, *, all_cases: bool) -> CaseRatio:
     counting = np.arange(data.n_cases) < (data.n_cases if all_cases else data.n_nondiseased)
     marks = np.bincount(data.nl_case, minlength=data.n_cases)
-    return _ratio(marks * counting, counting.astype(np.int64))
+    return CaseRatio(marks * counting, counting.astype(np.int64))
 
 
-def _hr_se(data: FreeResponseData) -> Figure:
+def _hr_se(data: FreeResponseData) -> CaseRatio:
     diseased = data.cohort.diseased
     marked = np.isfinite(data.highest_rating) & diseased
-    return _ratio(marked.astype(np.int64), diseased.astype(np.int64))
+    return CaseRatio(marked.astype(np.int64), diseased.astype(np.int64))
 
 
-def _hr_sp(data: FreeResponseData) -> Figure:
+def _hr_sp(data: FreeResponseData) -> CaseRatio:
     healthy = ~data.cohort.diseased
     unmarked = ~np.isfinite(data.highest_rating) & healthy
-    return _ratio(unmarked.astype(np.int64), healthy.astype(np.int64))
+    return CaseRatio(unmarked.astype(np.int64), healthy.astype(np.int64))
 
 
-_BUILDERS: dict[str, Callable[[FreeResponseData], Figure]] = {
+_PAIRS: dict[str, Callable[[FreeResponseData], PairSample]] = {
     "Wilcoxon": _hr_auc,  # in ROC data the highest rating of a case is its only one
     "HrAuc": _hr_auc,
     "AFROC": lambda data: _afroc(data, weighted=False, all_cases=False),
@@ -234,6 +266,9 @@ _BUILDERS: dict[str, Callable[[FreeResponseData], Figure]] = {
     "AFROC1": lambda data: _afroc(data, weighted=False, all_cases=True),
     "wAFROC1": lambda data: _afroc(data, weighted=True, all_cases=True),
     "FROC": _froc,
+}
+
+_RATIOS: dict[str, Callable[[FreeResponseData], CaseRatio]] = {
     "MaxLLF": _max_llf,
     "MaxNLF": lambda data: _max_nlf(data, all_cases=False),
     "MaxNLFAllCases": lambda data: _max_nlf(data, all_cases=True),
@@ -241,5 +276,5 @@ _BUILDERS: dict[str, Callable[[FreeResponseData], Figure]] = {
     "HrSp": _hr_sp,
 }
 
-FIGURES_OF_MERIT: tuple[str, ...] = tuple(_BUILDERS)
+FIGURES_OF_MERIT: tuple[str, ...] = (*_PAIRS, *_RATIOS)
 """Names of all figures of merit."""
