@@ -6,7 +6,7 @@ The band is pointwise: 95 % of the intervals cover, not 95 % of whole curves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,19 @@ from medpipe.metrics.free_response import FreeResponseData
 from medpipe.metrics.froc import curve_points
 from medpipe.metrics.intervals import Bootstrap, Cohort
 
-__all__ = ["Band", "curve_band", "free_response_band"]
+__all__ = ["Band", "curve_band", "few_resamples", "free_response_band"]
 
 _PLACES = 101
+_WORK = 20_000_000
+_FEWEST = 200
+
+
+def few_resamples(bootstrap: Bootstrap, n_cases: int) -> Bootstrap:
+    """The same bootstrap with fewer resamples on large samples, whose bands are narrow and smooth anyway.
+
+    As many as draw 20 million cases in all, but at least 200 and at most those asked for.
+    """
+    return replace(bootstrap, n_resamples=min(bootstrap.n_resamples, max(_FEWEST, _WORK // max(n_cases, 1))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,14 +11,18 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from medpipe.metrics._arrays import IntArray
 from medpipe.metrics.free_response import FreeResponseData
-from medpipe.metrics.froc import CAMELYON16_RATES, LUNA16_RATES, NODE21_RATES, Interpolation, froc_score
-from medpipe.metrics.jafroc import figure_of_merit
+from medpipe.metrics.froc import CAMELYON16_RATES, LUNA16_RATES, NODE21_RATES, Interpolation, froc_statistic
+from medpipe.metrics.jafroc import figure_of_merit_statistic
 from medpipe.metrics.matching import HitRule
 
-__all__ = ["CONVENTIONS", "Convention", "node21_score"]
+__all__ = ["CONVENTIONS", "Convention", "node21_score", "node21_statistic"]
 
 
 @dataclass(frozen=True)
@@ -52,4 +56,14 @@ def node21_score(data: FreeResponseData) -> float:
     Raises:
         ValueError: when one of the two classes is missing.
     """
-    return 0.75 * figure_of_merit(data, "HrAuc") + 0.25 * froc_score(data, NODE21_RATES).mean
+    return node21_statistic(data)(np.ones(data.n_cases, dtype=np.int64))
+
+
+def node21_statistic(data: FreeResponseData) -> Callable[[IntArray], float]:
+    """``node21_score`` as a function of how often each case is in the sample, for the bootstrap.
+
+    Raises:
+        ValueError: when one of the two classes is missing.
+    """
+    auc, sensitivity = figure_of_merit_statistic(data, "HrAuc"), froc_statistic(data, NODE21_RATES)
+    return lambda counts: 0.75 * auc(counts) + 0.25 * float(sensitivity(counts)[-1])

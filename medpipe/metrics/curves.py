@@ -60,19 +60,25 @@ def sweep(
         The counts of x and of y, and the thresholds; each begins with the point where nothing counts
         (0, 0, infinity).
     """
-    finite = [np.flatnonzero(np.isfinite(rating)) for rating in (x_rating, y_rating)]
-    pooled = np.concatenate([x_rating[finite[0]], y_rating[finite[1]]])
-    rising, tied = np.unique(pooled, return_counts=True)
-    y_order = finite[1][np.argsort(y_rating[finite[1]])]  # looking them up in order is several times faster
+    y_finite = np.flatnonzero(np.isfinite(y_rating))
+    y_order = y_finite[np.argsort(y_rating[y_finite])]  # looking them up in order is several times faster
+    pooled = np.concatenate([x_rating[np.isfinite(x_rating)], y_rating[y_order]])
+    pooled.sort()
+    first = np.flatnonzero(np.diff(pooled, prepend=-np.inf))  # where each distinct rating begins
+    rising = pooled[first]
     y_place = np.searchsorted(rising, y_rating[y_order])
-    y_tied = np.bincount(y_place, minlength=rising.size)
-    x = _from_the_top(tied - y_tied)
-    if y_weight is None:
-        y = _from_the_top(y_tied)
-    else:
+    y = _from_the_top(np.bincount(y_place, minlength=rising.size))
+    x = np.zeros(rising.size + 1)
+    np.subtract(pooled.size, first[::-1], out=x[1:])
+    x -= y
+    if y_weight is not None:
         y = _from_the_top(np.bincount(y_place, y_weight[y_order], minlength=rising.size))
-    return x, y, np.append(np.inf, rising[::-1])
+    thresholds = np.full(rising.size + 1, np.inf)
+    thresholds[1:] = rising[::-1]
+    return x, y, thresholds
 
 
 def _from_the_top(counts: IntArray | FloatArray) -> FloatArray:
-    return np.append(0.0, np.cumsum(counts[::-1]))
+    sums = np.zeros(counts.size + 1)
+    np.cumsum(counts[::-1], out=sums[1:])
+    return sums

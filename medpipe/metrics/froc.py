@@ -40,6 +40,7 @@ __all__ = [
     "LUNA16_RATES",
     "NODE21_RATES",
     "FrocScore",
+    "Interpolation",
     "compare_froc_scores",
     "curve_points",
     "froc_estimates",
@@ -103,11 +104,16 @@ def operating_curve(data: FreeResponseData, name: str) -> Curve:
         raise ValueError(f"the {name} curve needs {lacking} cases, and there are none")
     y_rating, y_weight, y_total = _ordinate(data, name)
     x, y, thresholds = sweep(_abscissa(data, name, n), y_rating, y_weight)
-    return Curve(name, x / n, y / y_total, thresholds, *_LABELS[name], extends=name != "FROC")
+    x /= n
+    y /= y_total
+    return Curve(name, x, y, thresholds, *_LABELS[name], extends=name != "FROC")
 
 
 def froc_score(
-    data: FreeResponseData, rates: Sequence[float] = LUNA16_RATES, interpolation: Interpolation = "linear"
+    data: FreeResponseData,
+    rates: Sequence[float] = LUNA16_RATES,
+    interpolation: Interpolation = "linear",
+    curve: Curve | None = None,
 ) -> FrocScore:
     """Sensitivities at fixed false positives per image.
 
@@ -121,6 +127,7 @@ def froc_score(
         data: marks of one reader; every case is an image, those without a mark included.
         rates: false positives per image, not negative.
         interpolation: ``linear`` or ``step``.
+        curve: the FROC curve of the data, where it was made already.
 
     Raises:
         ValueError: for a rate that is negative or not finite, no rate, or an unknown interpolation.
@@ -131,7 +138,7 @@ def froc_score(
     if data.n_lesions == 0:
         reason = _NO_LESION
     else:
-        curve = operating_curve(data, "FROC")
+        curve = operating_curve(data, "FROC") if curve is None else curve
         *values, mean = _read_off(curve.x, curve.y, wanted, interpolation).tolist()
         last = float(curve.y[-1])
     return FrocScore(

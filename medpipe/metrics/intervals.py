@@ -128,8 +128,10 @@ class Cohort:
     @cached_property
     def strata(self) -> tuple[int, int]:
         """Numbers of patients without and with a diseased case."""
-        affected = np.unique(self._patient[self.diseased]).size
-        return np.unique(self._patient).size - affected, affected
+        affected = np.zeros(int(self._patient.max()) + 1, dtype=np.bool_)
+        affected[self._patient[self.diseased]] = True
+        with_disease = int(affected.sum())
+        return affected.size - with_disease, with_disease
 
     @property
     def n_patients(self) -> int:
@@ -138,8 +140,7 @@ class Cohort:
 
     def sum_by_patient(self, values: FloatArray) -> FloatArray:
         """Sum over each patient's cases; the patients without a diseased case come first."""
-        sums: FloatArray = np.bincount(self._patient, values, minlength=self.n_patients)
-        return sums
+        return np.bincount(self._patient, values, minlength=self.n_patients).astype(np.float64)
 
     def counts(self, seed: int, replicate: int) -> IntArray:
         """How often each case is in the resample number ``replicate`` of ``seed``."""
@@ -207,13 +208,17 @@ class Bootstrap:
         both = self.replicates(lambda counts: np.append(first(counts), second(counts)), cohort)
         a, b = np.hsplit(both, 2)
         values = zip(_on_sample(first, cohort), _on_sample(second, cohort), strict=True)
-        comparisons = []
-        for k, (value_a, value_b) in enumerate(values):
-            difference = self.summary(value_a - value_b, a[:, k] - b[:, k], cohort)
-            p = math.nan if math.isnan(difference.low) else two_sided_p(a[:, k] - b[:, k])
-            one, two = self.summary(value_a, a[:, k], cohort), self.summary(value_b, b[:, k], cohort)
-            comparisons.append(Comparison(one, two, difference, p))
-        return comparisons
+        return [self.comparison(pair, (a[:, k], b[:, k]), cohort) for k, pair in enumerate(values)]
+
+    def comparison(
+        self, values: tuple[float, float], replicates: tuple[FloatArray, FloatArray], cohort: Cohort
+    ) -> Comparison:
+        """Compare two numbers by their values on the same resamples; p as in ``compare``."""
+        one, two = (self.summary(value, found, cohort) for value, found in zip(values, replicates, strict=True))
+        apart = replicates[0] - replicates[1]
+        difference = self.summary(values[0] - values[1], apart, cohort)
+        p = math.nan if math.isnan(difference.low) else _two_sided_p(apart)
+        return Comparison(one, two, difference, p)
 
     def undefined(self, cohort: Cohort, reason: str) -> Estimate:
         """The estimate of what this sample does not define."""
@@ -227,6 +232,7 @@ class Bootstrap:
         )
 
     def summary(self, value: float, replicates: FloatArray, cohort: Cohort) -> Estimate:
+        """Estimate and interval of a number, from its values on the resamples."""
         if math.isnan(value):
             return self.undefined(cohort, "the figure is undefined on this sample")
         low, high, reason = math.nan, math.nan, None
@@ -281,7 +287,7 @@ def _on_sample(statistic: Statistic, cohort: Cohort) -> list[float]:
     return [float(value) for value in np.atleast_1d(statistic(once))]
 
 
-def two_sided_p(differences: FloatArray) -> float:
+def _two_sided_p(differences: FloatArray) -> float:
     defined = differences[~np.isnan(differences)]
     below, above = int((defined <= 0).sum()), int((defined >= 0).sum())
     return min(1.0, 2 * (min(below, above) + 1) / (defined.size + 1))

@@ -19,7 +19,7 @@ from medpipe.metrics.intervals import DEFAULT_BOOTSTRAP, Bootstrap, Cohort, Esti
 from medpipe.metrics.jafroc import figure_of_merit_analytic, figure_of_merit_statistic
 from medpipe.metrics.roc import auc_estimate
 
-__all__ = ["ClassAuc", "MultilabelEstimates", "multilabel_estimates"]
+__all__ = ["ClassAuc", "MultilabelEstimates", "multilabel_estimates", "multilabel_mean_statistic"]
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,38 @@ def multilabel_estimates(
     values, truth = _checked(scores, labels, names)
     if patients is not None and len(patients) != values.shape[0]:
         raise ValueError(f"{len(patients)} patient labels for {values.shape[0]} cases")
-    classes, statistics = [], []
+    classes = []
     for k, name in enumerate(names):
         known = np.flatnonzero(~np.isnan(truth[:, k]))
         positive = truth[known, k] == 1
         counts = int(positive.sum()), int((~positive).sum())
-        group = None if patients is None else [patients[i] for i in known]
+        group = None if patients is None else [patients[i] for i in known.tolist()]
         classes.append(ClassAuc(name, *counts, _area(values[known, k], positive, group, bootstrap.level)))
-        if all(counts):
-            statistics.append(_statistic(values[known, k], positive, known))
     undefined = tuple(entry.name for entry in classes if math.isnan(entry.auc.value))
     cohort = Cohort((truth == 1).any(axis=1), patients)
-    return MultilabelEstimates(tuple(classes), _mean(statistics, cohort, bootstrap), undefined)
+    if len(undefined) == len(classes):
+        mean = bootstrap.undefined(cohort, "no class has both positive and negative cases")
+    else:
+        mean = bootstrap.estimate(multilabel_mean_statistic(values, truth), cohort)
+    return MultilabelEstimates(tuple(classes), mean, undefined)
+
+
+def multilabel_mean_statistic(scores: FloatArray, labels: FloatArray) -> Callable[[IntArray], float]:
+    """Mean area over the classes that have one, as a function of how often each case is in the sample.
+
+    NaN for a sample that lacks one of these classes (it would average others) and where no class has an area.
+
+    Args:
+        scores: (cases, classes).
+        labels: (cases, classes), 0 or 1, NaN where unknown.
+    """
+    statistics = []
+    for k in range(scores.shape[1]):
+        known = np.flatnonzero(~np.isnan(labels[:, k]))
+        positive = labels[known, k] == 1
+        if positive.any() and not positive.all():
+            statistics.append(_statistic(scores[known, k], positive, known))
+    return lambda counts: float(np.mean([of_class(counts) for of_class in statistics])) if statistics else math.nan
 
 
 def _area(scores: FloatArray, positive: BoolArray, patients: list[str] | None, level: float) -> Estimate:
@@ -97,18 +117,6 @@ def _statistic(scores: FloatArray, positive: BoolArray, known: IntArray) -> Call
     order = known[np.argsort(positive, kind="stable")]
     of_class = figure_of_merit_statistic(FreeResponseData.from_scores(scores, positive), "Wilcoxon")
     return lambda counts: of_class(counts[order])
-
-
-def _mean(statistics: Sequence[Callable[[IntArray], float]], cohort: Cohort, bootstrap: Bootstrap) -> Estimate:
-    if not statistics:
-        return bootstrap.undefined(cohort, "no class has both positive and negative cases")
-
-    def mean(counts: IntArray) -> float:
-        areas = [area for area in (statistic(counts) for statistic in statistics) if not math.isnan(area)]
-        # A resample that lacks a class would average other classes than the sample does.
-        return float(np.mean(areas)) if len(areas) == len(statistics) else math.nan
-
-    return bootstrap.estimate(mean, cohort)
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:

@@ -73,14 +73,15 @@ class PairSample:
 
     def sums_by_case(self) -> tuple[FloatArray, FloatArray]:
         """For every case the sum of weight * psi over the pairs of its own x, and over those of its own z."""
-        x_sorted = np.sort(self.x)
-        twice_below = np.searchsorted(x_sorted, self.z) + np.searchsorted(x_sorted, self.z, side="right")
-        z_order = np.argsort(self.z)
-        z_sorted = self.z[z_order]
-        above = np.append(np.cumsum(self.z_weight[z_order][::-1])[::-1], 0.0)
-        of_x = (above[np.searchsorted(z_sorted, self.x, side="right")] + above[np.searchsorted(z_sorted, self.x)]) / 2
-        rows = np.bincount(self.x_case, of_x, minlength=self.n_cases).astype(np.float64)
-        columns = np.bincount(self.z_case, self.z_weight * twice_below / 2, minlength=self.n_cases).astype(np.float64)
+        # Ratings are looked up in rising order, which is several times faster than in any other.
+        x_order, z_order = np.argsort(self.x), np.argsort(self.z)
+        x_sorted, z_sorted = self.x[x_order], self.z[z_order]
+        twice_below = np.searchsorted(x_sorted, z_sorted) + np.searchsorted(x_sorted, z_sorted, side="right")
+        weight = self.z_weight[z_order]
+        above = np.append(np.cumsum(weight[::-1])[::-1], 0.0)
+        of_x = above[np.searchsorted(z_sorted, x_sorted, side="right")] + above[np.searchsorted(z_sorted, x_sorted)]
+        rows = np.bincount(self.x_case[x_order], of_x / 2, minlength=self.n_cases).astype(np.float64)
+        columns = np.bincount(self.z_case[z_order], weight * twice_below / 2, minlength=self.n_cases).astype(np.float64)
         return rows, columns
 
     def influence(self) -> tuple[float, FloatArray]:

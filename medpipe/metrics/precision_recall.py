@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "detection_average_precision_estimate",
     "detection_precision_recall_curve",
     "precision_recall_curve",
+    "precision_recall_points",
 ]
 
 _NO_POSITIVE = "average precision needs positives, and there are none"
@@ -75,6 +76,17 @@ def precision_recall_curve(scores: ArrayLike, labels: ArrayLike) -> Curve:
         ValueError: without a positive case, or as ``average_precision``.
     """
     return _curve(_of_images(scores, labels), ("recall (sensitivity)", "precision (positive predictive value)"))
+
+
+def precision_recall_points(
+    scores: ArrayLike, labels: ArrayLike
+) -> Callable[[IntArray], tuple[FloatArray, FloatArray]]:
+    """Recall and precision at each threshold, as a function of how often each case is in the sample, for a band.
+
+    Raises:
+        ValueError: as ``average_precision``.
+    """
+    return _of_images(scores, labels).points
 
 
 def detection_precision_recall_curve(data: FreeResponseData) -> Curve:
