@@ -4,46 +4,42 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from medpipe.errors import InputDataError
+from medpipe.evaluation.free_response import case_ratings, free_response_results
+from medpipe.evaluation.groups import chosen_variables
 from medpipe.evaluation.image_scores import image_score_results
-from medpipe.evaluation.results import curve_entry, figure
+from medpipe.evaluation.results import patient_numbers, settings_entry
 from medpipe.evaluation.truth import TruthCase, number_in, truth_from_datalist
 from medpipe.io.atomic import write_text
-from medpipe.metrics.free_response import FreeResponseData, MatchedCase
-from medpipe.metrics.froc import LUNA16_RATES, froc_estimates, froc_score, operating_curve
+from medpipe.metrics.conventions import CONVENTIONS, Convention
+from medpipe.metrics.free_response import MatchedCase
 from medpipe.metrics.intervals import Bootstrap
-from medpipe.metrics.jafroc import figure_of_merit_estimate
 from medpipe.metrics.matching import HitRule, Mark, MatchRow, match_marks
 from medpipe.predictions.results import write_results
-from medpipe.predictions.tables import read_table
+from medpipe.predictions.tables import numbered_rows
 
 __all__ = ["PredictedCase", "evaluate_localization", "predictions_from_run", "predictions_from_table", "score_run"]
-
-DEFINITIONS = {
-    "AFROC": "AFROC figure of merit (JAFROC): how often a lesion's rating exceeds the highest false-positive rating of "
-    "a case without lesions; all lesions count alike; an unmarked lesion or case has rating minus infinity, ties half",
-    "wAFROC": "weighted AFROC figure of merit: as AFROC, each diseased case counts alike however many lesions it has",
-}
 
 
 @dataclass(frozen=True)
 class PredictedCase:
     """What a detector said of one case: its image score (None where it gives none) and its marks.
 
-    ``spacing`` is (row, column) in mm where the prediction knows it.
+    ``spacing`` is (row, column) or (slice, row, column) in mm where the prediction knows it, ``groups`` what the run knows of the image (sex, age,
+    view, manufacturer).
     """
 
     case: str
     score: float | None
     marks: Sequence[Mark]
-    spacing: tuple[float, float] | None = None
-    shape: tuple[int, int] | None = None
+    spacing: tuple[float, ...] | None = None
+    shape: tuple[int, ...] | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def predictions_from_run(folder: Path) -> tuple[list[PredictedCase], dict[str, str]]:
@@ -51,7 +47,7 @@ def predictions_from_run(folder: Path) -> tuple[list[PredictedCase], dict[str, s
     marks = _marks_by_case(folder / "marks.csv", rating="score")
     done, missing = [], {}
     path = folder / "cases.csv"
-    for line, row in enumerate(read_table(path, ["case", "status", "reason", "score"]), start=2):
+    for line, row in numbered_rows(path, ["case", "status", "reason", "score"]):
         if row["status"] != "done":
             missing[row["case"]] = f"{row['status']}: {row['reason']}"
             continue
@@ -59,14 +55,15 @@ def predictions_from_run(folder: Path) -> tuple[list[PredictedCase], dict[str, s
         shape = _pair(path, line, row, "rows", "columns")
         score = number_in(path, line, row, "score")
         whole = (int(shape[0]), int(shape[1])) if shape else None
-        done.append(PredictedCase(row["case"], score, marks.get(row["case"], []), spacing, whole))
+        groups = {name: row.get(name, "") for name in ("sex", "age", "view", "manufacturer")}
+        done.append(PredictedCase(row["case"], score, marks.get(row["case"], []), spacing, whole, groups))
     return done, missing
 
 
 def predictions_from_table(path: Path) -> list[PredictedCase]:
     """Predictions from a CSV table of marks: case, x, y, score; box_x, box_y, box_width, box_height where known.
 
-    Cases without marks need no row.
+    In volumes also z, and box_z and box_depth. Cases without marks need no row.
     """
     return [PredictedCase(case, None, marks) for case, marks in _marks_by_case(path, rating="score").items()]
 
@@ -74,18 +71,26 @@ def predictions_from_table(path: Path) -> list[PredictedCase]:
 def _marks_by_case(path: Path, rating: str) -> dict[str, list[Mark]]:
     marks: dict[str, list[Mark]] = {}
     seen: set[tuple[str, ...]] = set()
-    for line, row in enumerate(read_table(path, ["case", "x", "y", rating]), start=2):
-        key = (row["case"], row["x"], row["y"], row[rating])
+    for line, row in numbered_rows(path, ["case", "x", "y", rating]):
+        key = (row["case"], row["x"], row["y"], row.get("z", ""), row[rating])
         if key in seen:
             raise InputDataError(f"table '{path}', line {line}: the same mark on case '{row['case']}' stands twice")
         seen.add(key)
-        box = None
-        if row.get("box_width"):
-            x, y, width, height = (number_in(path, line, row, f"box_{k}") for k in ("x", "y", "width", "height"))
-            box = (x, y, width, height)
-        x, y = number_in(path, line, row, "x"), number_in(path, line, row, "y")
-        marks.setdefault(row["case"], []).append(Mark(x, y, number_in(path, line, row, rating), box=box))
+        marks.setdefault(row["case"], []).append(_mark(path, line, row, rating))
     return marks
+
+
+def _mark(path: Path, line: int, row: dict[str, str], rating: str) -> Mark:
+    x, y, score = (number_in(path, line, row, key) for key in ("x", "y", rating))
+    z = number_in(path, line, row, "z") if row.get("z") else None
+    box: Any = None
+    if row.get("box_width"):
+        axes = ("x", "y", "width", "height") if z is None else ("x", "y", "z", "width", "height", "depth")
+        box = tuple(number_in(path, line, row, f"box_{key}") for key in axes)
+    try:
+        return Mark(x, y, score, box=box, z=z)
+    except ValueError as error:
+        raise InputDataError(f"table '{path}', line {line}: {error}") from error
 
 
 def _pair(path: Path, line: int, row: dict[str, str], first: str, second: str) -> tuple[float, float] | None:
@@ -101,6 +106,8 @@ def evaluate_localization(
     bootstrap: Bootstrap,
     *,
     missing: dict[str, str] | None = None,
+    convention: Convention = CONVENTIONS["luna16"],
+    variables: Sequence[str] | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Score a detector.
 
@@ -110,6 +117,8 @@ def evaluate_localization(
         hit_rule: When a mark hits.
         bootstrap: How intervals are made.
         missing: Cases of a run that have no result, with reasons; they are left out and counted.
+        convention: At which false positives per image sensitivity is read off; its own hit rule is not looked at.
+        variables: Columns to split by; None for the usual ones.
 
     Returns:
         The content of results.json, and the audit table: one row per mark (case, mark, x, y, rating, kind, lesion).
@@ -125,11 +134,13 @@ def evaluate_localization(
     if missing is not None:
         absent = [case.case for case in truth if case.case not in by_case]
         left_out = {case: missing.get(case, "not among the cases of the run") for case in absent}
-    analysed = [case for case in truth if case.case not in left_out]
+    analysed = [_with_groups(case, by_case.get(case.case)) for case in truth if case.case not in left_out]
+    variables = chosen_variables(analysed, variables)
     localised = [case for case in analysed if case.lesions is not None]
     matched, audit = _match(localised, by_case, hit_rule)
     results: dict[str, Any] = {
         "task": "localization",
+        "settings": settings_entry(bootstrap),
         "cohort": _cohort(truth, analysed, localised, left_out),
         "hit_rule": hit_rule.describe(),
         "headline": [],
@@ -138,14 +149,41 @@ def evaluate_localization(
     scored = [(case, by_case[case.case].score) for case in analysed if case.case in by_case]
     if analysed and len(scored) == len(analysed) and all(score is not None for _, score in scored):
         pairs = [(case, float(score)) for case, score in scored if score is not None]
-        image = image_score_results(pairs, bootstrap)
-        results["headline"] += image["headline"]
-        results["curves"] |= image["curves"]
-        results["statement"] = image["statement"]
+        _add(results, image_score_results(pairs, bootstrap, variables=variables))
     if matched:
-        _add_free_response(results, FreeResponseData.from_cases(matched), bootstrap)
-    results["cases"] = [_case_row(case, by_case.get(case.case), audit) for case in analysed]
+        _add(results, free_response_results(matched, localised, bootstrap, convention, variables))
+    by_name = {case.case_id: case for case in matched}
+    patients = patient_numbers(case.patient for case in analysed)
+    results["cases"] = [
+        _case_row(
+            case,
+            patients[case.patient],
+            by_case.get(case.case),
+            by_name.get(case.case),
+            {name: case.groups.get(name, "") for name in variables},
+        )
+        for case in analysed
+    ]
     return results, audit
+
+
+def _with_groups(case: TruthCase, prediction: PredictedCase | None) -> TruthCase:
+    """The case with what the run knows of its image, where the truth does not."""
+    if prediction is None or not prediction.groups:
+        return case
+    known = {name: value for name, value in case.groups.items() if value}
+    return replace(case, groups={**prediction.groups, **known})
+
+
+def _add(results: dict[str, Any], part: dict[str, Any]) -> None:
+    """Take a part of the results over: lists are extended, curves joined, the rest stands as it is."""
+    for key, value in part.items():
+        if key in ("headline", "subgroups"):
+            results[key] = [*results.get(key, []), *value]
+        elif key == "curves":
+            results[key] = {**results[key], **value}
+        else:
+            results[key] = value
 
 
 def _match(
@@ -161,7 +199,10 @@ def _match(
             rows = match_marks(marks, case.lesions or [], rule, spacing=spacing, image_shape=shape)
         except ValueError as error:
             raise InputDataError(f"case '{case.case}': {error}") from error
-        matched.append(MatchedCase.of_image(case.case, rows, case.lesions or [], case.patient))
+        try:
+            matched.append(MatchedCase.of_image(case.case, rows, case.lesions or [], case.patient))
+        except ValueError as error:
+            raise InputDataError(f"truth of {error}") from error
         audit += [_audit_row(case.case, marks[row.mark], row) for row in rows]
     return matched, audit
 
@@ -173,6 +214,7 @@ def _audit_row(case: str, mark: Mark, row: MatchRow) -> dict[str, Any]:
         "mark": row.mark,
         "x": mark.x,
         "y": mark.y,
+        **({} if mark.z is None else {"z": mark.z}),
         "rating": row.rating,
         "kind": row.kind,
         "lesion": lesion,
@@ -192,45 +234,22 @@ def _cohort(
         "diseased": sum(case.diseased for case in analysed),
         "nondiseased": sum(not case.diseased for case in analysed),
         "patients": len({case.patient for case in analysed}),
-        "lesions": sum(len(case.lesions or []) for case in localised),
+        "lesions": sum(not lesion.ignore for case in localised for lesion in case.lesions or []),
         "diseased_without_known_place": len(analysed) - len(localised),
     }
 
 
-def _add_free_response(results: dict[str, Any], data: FreeResponseData, bootstrap: Bootstrap) -> None:
-    for name, definition in DEFINITIONS.items():
-        results["headline"].append(figure(name, figure_of_merit_estimate(data, name, bootstrap), definition))
-    estimates = froc_estimates(data, LUNA16_RATES, bootstrap=bootstrap)
-    score = froc_score(data, LUNA16_RATES)
-    definition = "lesions found / all lesions, at the threshold with this many false positives per image"
-    results["froc"] = {
-        "interpolation": score.interpolation,
-        "end_point": [_finite(value) for value in score.end_point],
-        "rates": [
-            {"rate": rate, "beyond": beyond, **figure(f"Sensitivity at {rate:g} FP per image", estimate, definition)}
-            for rate, beyond, estimate in zip(score.rates, score.beyond, estimates[:-1], strict=True)
-        ],
-        "mean": figure("Mean sensitivity at 1/8 to 8 FP per image", estimates[-1], "mean over the seven rates (CPM)"),
-    }
-    for name in ("FROC", "AFROC", "wAFROC"):
-        if data.n_diseased and (data.n_nondiseased or name == "FROC"):
-            results["curves"][name] = curve_entry(operating_curve(data, name))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _case_row(case: TruthCase, prediction: PredictedCase | None, audit: list[dict[str, Any]]) -> dict[str, Any]:
-    rows = [row for row in audit if row["case"] == case.case]
-    return {
+def _case_row(
+    case: TruthCase, patient: str, prediction: PredictedCase | None, matched: MatchedCase | None, groups: dict[str, str]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "case": case.case,
+        "patient": patient,
         "diseased": case.diseased,
         "score": prediction.score if prediction else None,
-        "lesions": None if case.lesions is None else len(case.lesions),
-        "found": sum(row["kind"] == "LL" for row in rows),
-        "false_positives": sum(row["kind"] == "NL" for row in rows),
+        "groups": groups,
     }
+    return {**row, "lesions": None} if matched is None else {**row, **case_ratings(matched)}
 
 
 def score_run(
@@ -269,9 +288,10 @@ def score_run(
 
 
 def write_matches(path: Path, audit: Sequence[dict[str, Any]]) -> None:
-    """Write the audit table: what became of every mark (LL, NL, duplicate, ignored)."""
+    """Write the audit table: what became of every mark (LL, NL, duplicate, ignored); in volumes with a column z."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["case", "mark", "x", "y", "rating", "kind", "lesion"], lineterminator="\n")
+    z = ["z"] if any("z" in row for row in audit) else []
+    writer = csv.DictWriter(text, ["case", "mark", "x", "y", *z, "rating", "kind", "lesion"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(audit)
     write_text(path, text.getvalue())

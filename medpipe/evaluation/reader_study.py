@@ -20,7 +20,7 @@ from medpipe.metrics.jafroc import FIGURES_OF_MERIT, canonical_name
 from medpipe.metrics.mrmc import ANALYSES, Analysis, AnalysisName, Difference, ModalityMean
 from medpipe.metrics.obuchowski_rockette import CovarianceMethod, ObuchowskiRockette, obuchowski_rockette
 from medpipe.metrics.reader_study import ReaderStudy
-from medpipe.metrics.study_size import PilotStudy, cases_needed, study_power
+from medpipe.metrics.study_size import NoErrorVarianceError, PilotStudy, cases_needed, study_power
 
 __all__ = ["planning_results", "reader_study_results"]
 
@@ -104,7 +104,7 @@ def planning_results(
 
     Returns:
         The question, the components, and "table": one row of readers, cases and power for each number of readers; cases
-        are null with a reason where 10,000 do not suffice. Where the study gives no components, only "unavailable".
+        are null with a reason where 10,000 do not suffice, or no number can be told. Where the study gives no components, only "unavailable".
 
     Raises:
         RequestError: A number or a name is impossible.
@@ -140,7 +140,10 @@ def _plan(
     pilot: PilotStudy, effect: float, readers: int, power: float, analysis: AnalysisName, alpha: float
 ) -> dict[str, Any]:
     most = 10_000
-    cases = cases_needed(pilot, effect, readers, power, analysis, alpha, most)
+    try:
+        cases = cases_needed(pilot, effect, readers, power, analysis, alpha, most)
+    except NoErrorVarianceError as error:
+        return {"readers": readers, "cases": None, "power": None, "reason": str(error)}
     if cases is None:
         return {"readers": readers, "cases": None, "power": None, "reason": f"not even {most:,} cases suffice"}
     return {
@@ -250,17 +253,19 @@ def _difference_entry(one: Difference, normal: bool) -> dict[str, Any]:
     }
     if one.p_holm is not None:
         numbers["p_holm"] = one.p_holm
-    return _finite(numbers, _reason(one.se))
+    return _interval_entry(numbers)
 
 
 def _mean_entry(one: ModalityMean, normal: bool) -> dict[str, Any]:
     df = {} if normal else {"df": one.df}
     numbers = {"label": one.label, "estimate": one.estimate, "se": one.se, **df, "ci_low": one.low, "ci_high": one.high}
-    return _finite(numbers, _reason(one.se))
+    return _interval_entry(numbers)
 
 
-def _reason(se: float) -> str:
-    return "the standard error is 0" if se == 0 else "infinitely many degrees of freedom: the normal distribution"
+def _interval_entry(numbers: dict[str, Any]) -> dict[str, Any]:
+    if numbers["se"] == 0:
+        return {**_finite(numbers, None), "reason": "the standard error is 0"}
+    return _finite(numbers, "infinitely many degrees of freedom: the normal distribution")
 
 
 def _numbers(values: dict[str, float]) -> dict[str, Any]:

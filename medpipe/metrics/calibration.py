@@ -5,7 +5,8 @@
     calibration in the large          mean probability - observed share
 
 Bins are equally wide. The ECE of a perfectly calibrated model is above 0 on a finite sample, the more so the fewer cases
-a bin has: compare it with its interval and look at the reliability curve.
+a bin has: compare it with its interval and look at the reliability curve. Intervals draw from all patients, not from those with and
+without disease separately: the share of diseased cases is what calibration is about, and is uncertain itself.
 
 References:
     GW Brier, Monthly Weather Review 1950; MP Naeini, GF Cooper, M Hauskrecht, AAAI 2015 (ECE).
@@ -16,13 +17,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from medpipe.metrics._arrays import BoolArray, FloatArray, IntArray, binary_array, float_vector
-from medpipe.metrics.intervals import DEFAULT_BOOTSTRAP, Bootstrap, Cohort, Estimate, wilson
+from medpipe.metrics.intervals import (
+    DEFAULT_BOOTSTRAP,
+    Bootstrap,
+    Cohort,
+    Estimate,
+    counted_as_independent,
+    wilson,
+)
 
 __all__ = ["Calibration", "ReliabilityBin", "calibration"]
 
@@ -83,11 +91,14 @@ def calibration(
     values, diseased = _checked(probabilities, labels)
     if n_bins < 2:
         raise ValueError(f"n_bins must be at least 2, found {n_bins}")
-    place = np.minimum((values * n_bins).astype(np.int64), n_bins - 1)
-    cohort = Cohort(diseased, patients)
+    edges = np.arange(1, n_bins) / n_bins  # not values * n_bins, which rounds up to the next bin's edge
+    place = np.searchsorted(edges, values, side="right")
+    cohort = Cohort(diseased, patients, stratified=False)
     brier, ece, large = bootstrap.estimates(_Sums(values, diseased, place, n_bins), cohort)
-    bins = tuple(_bin(k, n_bins, values[place == k], diseased[place == k], bootstrap.level) for k in range(n_bins))
-    return Calibration(brier, ece, large, bins)
+    bins = [_bin(k, n_bins, values[place == k], diseased[place == k], bootstrap.level) for k in range(n_bins)]
+    if cohort.n_patients < values.size:
+        bins = [replace(part, observed=counted_as_independent(part.observed)) for part in bins]
+    return Calibration(brier, ece, large, tuple(bins))
 
 
 class _Sums:

@@ -56,6 +56,15 @@ class MatchedCase:
     def __post_init__(self) -> None:
         if self.n_lesions < 0:
             raise ValueError(f"case {self.case_id!r}: n_lesions must not be negative, found {self.n_lesions}")
+        if self.weights is None:
+            return
+        if len(self.weights) != self.n_lesions:
+            raise ValueError(f"case {self.case_id!r}: {len(self.weights)} weights for {self.n_lesions} lesions")
+        if self.weights and not (min(self.weights) >= 0 and abs(sum(self.weights) - 1) <= _WEIGHT_ROUNDING):
+            raise ValueError(
+                f"case {self.case_id!r}: the weights of its lesions must not be negative and sum to 1,"
+                f" found {', '.join(f'{weight:g}' for weight in self.weights)}"
+            )
 
     @classmethod
     def of_image(
@@ -336,8 +345,6 @@ def _localisations(case: MatchedCase) -> list[tuple[int, float]]:
 def _case_weights(case: MatchedCase) -> list[float]:
     if case.weights is None:
         return [1 / case.n_lesions for _ in range(case.n_lesions)]
-    if len(case.weights) != case.n_lesions:
-        raise ValueError(f"case {case.case_id!r}: {len(case.weights)} weights for {case.n_lesions} lesions")
     return list(case.weights)
 
 

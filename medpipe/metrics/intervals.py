@@ -2,7 +2,7 @@
 
 Intervals resample patients, not images or lesions: all cases of a drawn patient come along, and a patient
 drawn twice counts twice. Patients with a diseased case and patients without one are drawn separately, so that
-every resample has both. A resample is a vector of integer counts, one per case; a statistic turns counts into
+every resample has both; figures that depend on how many are diseased, such as calibration, draw from all at once. A resample is a vector of integer counts, one per case; a statistic turns counts into
 a number. That is what makes 2,000 resamples cheap: everything is sorted once, and a replicate only weights it
 anew.
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -36,6 +36,7 @@ __all__ = [
     "Estimate",
     "Statistic",
     "check_level",
+    "counted_as_independent",
     "wilson",
 ]
 
@@ -43,6 +44,8 @@ Statistic = Callable[[IntArray], "float | FloatArray"]
 """From integer counts, one per case (how often it is in the sample), to a number or a vector of numbers."""
 
 IntervalKind = Literal["percentile", "basic"]
+
+_ROUNDING = 1e-12  # sums of weights in another order differ by less
 
 
 def check_level(level: float) -> None:
@@ -101,35 +104,43 @@ class Cohort:
     Attributes:
         diseased: one boolean per case.
         patients: one label per case; None when every case is a patient of its own.
+        stratified: whether patients with and without a diseased case are drawn separately. Where they are, the share
+            of diseased patients is fixed, and an interval leaves its uncertainty out.
+
+    Raises:
+        ValueError: when there is no case, ``diseased`` holds anything but booleans, or the lengths differ.
     """
 
     diseased: BoolArray
     patients: Sequence[str] | None = None
+    stratified: bool = True
 
     def __post_init__(self) -> None:
         if not len(self.diseased):
             raise ValueError("a cohort needs at least one case")
+        if self.diseased.dtype != np.bool_:
+            raise ValueError(f"diseased must hold booleans, found dtype {self.diseased.dtype}")
         if self.patients is not None and len(self.patients) != len(self.diseased):
             raise ValueError(f"{len(self.patients)} patient labels for {len(self.diseased)} cases")
 
     @cached_property
     def _patient(self) -> IntArray:
-        """Patient number of each case; patients without a diseased case have the lower numbers."""
+        """Patient number of each case; those of the first stratum have the lower numbers."""
         if self.patients is None:
             code = np.arange(len(self.diseased))
         else:
             code = np.unique(np.asarray(self.patients), return_inverse=True)[1]
         affected = np.zeros(int(code.max()) + 1, dtype=np.bool_)
-        affected[code[self.diseased]] = True
+        affected[code[self.diseased]] = self.stratified
         number = np.empty(affected.size, dtype=np.int64)
         number[np.argsort(affected, kind="stable")] = np.arange(affected.size)
         return number[code]
 
     @cached_property
     def strata(self) -> tuple[int, int]:
-        """Numbers of patients without and with a diseased case."""
+        """Numbers of patients without and with a diseased case; all patients and 0 where these are not told apart."""
         affected = np.zeros(int(self._patient.max()) + 1, dtype=np.bool_)
-        affected[self._patient[self.diseased]] = True
+        affected[self._patient[self.diseased]] = self.stratified
         with_disease = int(affected.sum())
         return affected.size - with_disease, with_disease
 
@@ -139,7 +150,7 @@ class Cohort:
         return sum(self.strata)
 
     def sum_by_patient(self, values: FloatArray) -> FloatArray:
-        """Sum over each patient's cases; the patients without a diseased case come first."""
+        """Sum over each patient's cases; the patients of the first stratum come first."""
         return np.bincount(self._patient, values, minlength=self.n_patients).astype(np.float64)
 
     def counts(self, seed: int, replicate: int) -> IntArray:
@@ -225,9 +236,10 @@ class Bootstrap:
         return Estimate(math.nan, math.nan, math.nan, self.level, self._method(cohort), cohort.n_patients, reason)
 
     def _method(self, cohort: Cohort) -> str:
+        without, affected = cohort.strata
+        groups = f" ({without} without and {affected} with disease)" if cohort.stratified else ", all drawn together"
         return (
-            f"{self.interval} bootstrap of {cohort.n_patients} patients"
-            f" ({cohort.strata[0]} without and {cohort.strata[1]} with disease),"
+            f"{self.interval} bootstrap of {cohort.n_patients} patients{groups},"
             f" {self.n_resamples} resamples, seed {self.seed}"
         )
 
@@ -244,7 +256,9 @@ class Bootstrap:
         else:
             low, high = self._limits(value, defined)
             missing = replicates.size - defined.size
-            if missing:
+            if np.ptp(defined) <= _ROUNDING:
+                reason = "all resamples give the same figure"
+            elif missing:
                 reason = f"{missing} of {replicates.size} resamples do not define it and were left out"
         return Estimate(value, low, high, self.level, self._method(cohort), cohort.n_patients, reason)
 
@@ -280,6 +294,11 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan, level, method, 0, "no trials")
     limits = binomtest(successes, n).proportion_ci(level, method="wilson")
     return Estimate(successes / n, float(limits.low), float(limits.high), level, method, n)
+
+
+def counted_as_independent(estimate: Estimate) -> Estimate:
+    """The estimate with the reason that its interval takes several images of one patient as independent."""
+    return replace(estimate, reason=estimate.reason or "several images of one patient are counted as independent")
 
 
 def _on_sample(statistic: Statistic, cohort: Cohort) -> list[float]:

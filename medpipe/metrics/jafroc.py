@@ -51,12 +51,13 @@ __all__ = [
     "figure_of_merit_statistic",
     "figure_parts",
     "figures_of_merit",
-    "pair_sample",
     "undefined_reason",
 ]
 
 ALIASES = {"JAFROC": "AFROC", "JAFROC-2": "AFROC", "JAFROC-1": "AFROC1", "wJAFROC": "wAFROC"}
 """Other names in the literature."""
+
+_ROUNDING = 1e-12  # influences that cancel leave less
 
 Figure = Callable[[IntArray], float]
 """A figure of merit as a function of how often each case is in the sample."""
@@ -130,19 +131,6 @@ def figure_parts(data: FreeResponseData, name: str) -> PairSample | CaseRatio:
     return _PAIRS[name](data) if name in _PAIRS else _RATIOS[name](data)
 
 
-def pair_sample(data: FreeResponseData, name: str) -> PairSample | None:
-    """The pairs of ratings that the figure of merit is a mean over; None for the shares MaxLLF to HrSp.
-
-    Raises:
-        ValueError: as ``figure_of_merit``.
-    """
-    reason = undefined_reason(data, name)
-    if reason:
-        raise ValueError(reason)
-    name = canonical_name(name)
-    return _PAIRS[name](data) if name in _PAIRS else None
-
-
 def figure_of_merit_estimate(data: FreeResponseData, name: str, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> Estimate:
     """The figure of merit with its bootstrap interval; NaN with the reason where it is undefined.
 
@@ -184,7 +172,7 @@ def figure_of_merit_analytic(data: FreeResponseData, name: str, level: float = 0
     low, high = max(value - half, 0.0), value + half
     if canonical_name(name) != "FROC":
         high = min(high, 1.0)
-    reason = None if variance > 0 else "the variance is 0"
+    reason = None if half > _ROUNDING else "the variance is 0"
     return Estimate(value, low, high, level, method, cohort.n_patients, reason)
 
 

@@ -79,7 +79,7 @@ def multilabel_estimates(
         group = None if patients is None else [patients[i] for i in known.tolist()]
         classes.append(ClassAuc(name, *counts, _area(values[known, k], positive, group, bootstrap.level)))
     undefined = tuple(entry.name for entry in classes if math.isnan(entry.auc.value))
-    cohort = Cohort((truth == 1).any(axis=1), patients)
+    cohort = Cohort((truth == 1).any(axis=1), patients, stratified=False)  # no class is "the" disease
     if len(undefined) == len(classes):
         mean = bootstrap.undefined(cohort, "no class has both positive and negative cases")
     else:

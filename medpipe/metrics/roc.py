@@ -144,7 +144,8 @@ def auc_estimate(
 
     Returns:
         The estimate; what is undefined is NaN with the reason. With AUC 0 or 1 the variance is 0: the normal
-        interval is then a point, which the reason says, and the logit interval undefined.
+        interval is then a point, which the reason says, and the logit interval undefined. It is 0 and the interval a
+        point, too, when all scores are equal.
 
     Raises:
         ValueError: as ``auc``, or for an unknown interval or level.
@@ -287,6 +288,8 @@ def _estimate(result: DeLong, level: float, interval: AucInterval) -> Estimate:
         reason = "the classes are perfectly separated: DeLong's variance is 0"
         limit = math.nan if interval == "logit" else area
         return Estimate(area, limit, limit, level, method, n, reason)
+    if result.variance == 0:
+        return Estimate(area, area, area, level, method, n, "DeLong's variance is 0, as when all scores are equal")
     if interval == "logit":
         centre, half = float(logit(area)), half / (area * (1 - area))
         return Estimate(area, float(expit(centre - half)), float(expit(centre + half)), level, method, n)

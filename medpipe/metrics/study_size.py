@@ -30,9 +30,13 @@ from medpipe.metrics._arrays import FloatArray
 from medpipe.metrics.mrmc import AnalysisName, unavailable_reason
 from medpipe.metrics.obuchowski_rockette import ObuchowskiRockette
 
-__all__ = ["PilotStudy", "StudyPower", "cases_needed", "study_power"]
+__all__ = ["NoErrorVarianceError", "PilotStudy", "StudyPower", "cases_needed", "study_power"]
 
 _BLOCK = 512  # numbers of cases tried at once
+
+
+class NoErrorVarianceError(ValueError):
+    """The components of a pilot study leave nothing that a difference could be tested against."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ def study_power(
         alpha: size of the test.
 
     Raises:
-        ValueError: for numbers out of range, or components that leave no error variance to test against.
+        ValueError: for numbers out of range.
+        NoErrorVarianceError: for components that leave no error variance to test against.
     """
     _check(effect, readers, analysis, alpha)
     if cases < 2:
@@ -116,7 +121,7 @@ def study_power(
         float(part[0]) for part in _powers(pilot, effect, readers, np.array([cases]), analysis, alpha)
     )
     if math.isnan(power):
-        raise ValueError(f"{pilot} leaves no error variance for {analysis}: its power cannot be told")
+        raise NoErrorVarianceError(_no_error_variance(analysis))
     return StudyPower(power, noncentrality, ddf, critical)
 
 
@@ -145,12 +150,22 @@ def cases_needed(
     _check(effect, readers, analysis, alpha)
     if not 0 < power < 1:
         raise ValueError(f"power must lie between 0 and 1, such as 0.8, found {power}")
+    if most < 2:
+        raise ValueError(f"most must be at least 2 cases, found {most}")
+    powers = np.full(1, math.nan)
     for first in range(2, most + 1, _BLOCK):
         cases = np.arange(first, min(first + _BLOCK, most + 1))
-        enough = np.flatnonzero(_powers(pilot, effect, readers, cases, analysis, alpha)[0] >= power)
+        powers = _powers(pilot, effect, readers, cases, analysis, alpha)[0]
+        enough = np.flatnonzero(powers >= power)
         if enough.size:
             return int(cases[enough[0]])
+    if math.isnan(powers[-1]):
+        raise NoErrorVarianceError(_no_error_variance(analysis))
     return None
+
+
+def _no_error_variance(analysis: AnalysisName) -> str:
+    return f"the pilot study leaves no error variance for {analysis}: its power cannot be told"
 
 
 def _check(effect: float, readers: int, analysis: AnalysisName, alpha: float) -> None:

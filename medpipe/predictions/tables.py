@@ -19,7 +19,7 @@ from medpipe.errors import InputDataError
 from medpipe.io.atomic import write_text
 from medpipe.predictions.journal import CaseResult
 
-__all__ = ["CASE_COLUMNS", "MARK_COLUMNS", "read_table", "write_cases", "write_marks"]
+__all__ = ["CASE_COLUMNS", "MARK_COLUMNS", "numbered_rows", "read_table", "write_cases", "write_marks"]
 
 CASE_COLUMNS = (
     "case",
@@ -106,24 +106,36 @@ def read_table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         InputDataError: The file is missing, empty, not text, or lacks a required column; or a row has another number
             of fields than the header.
     """
+    return [row for _, row in numbered_rows(path, required)]
+
+
+def numbered_rows(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """As :func:`read_table`, each row with its line in the file (the last one of a row that has several)."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputDataError(f"table '{path}' does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputDataError(f"table '{path}' cannot be read as UTF-8 text ({error})") from error
-    lines = list(csv.reader(io.StringIO(text)))
+    reader = csv.reader(io.StringIO(text))
+    try:
+        lines = [(reader.line_num, fields) for fields in reader]
+    except csv.Error as error:
+        raise InputDataError(f"table '{path}', line {reader.line_num}: no CSV ({error})") from error
     if not lines:
         raise InputDataError(f"table '{path}' is empty; expected a header with {', '.join(required)}")
-    header = [name.strip() for name in lines[0]]
+    header = [name.strip() for name in lines[0][1]]
+    twice = [name for place, name in enumerate(header) if name in header[:place]]
+    if twice:
+        raise InputDataError(f"table '{path}' has the column '{twice[0]}' twice; delete or rename one")
     missing = [name for name in required if name not in header]
     if missing:
         raise InputDataError(f"table '{path}' lacks the column '{missing[0]}'; it has {', '.join(header)}")
     rows = []
-    for number, fields in enumerate(lines[1:], start=2):
+    for number, fields in lines[1:]:
         if not any(field.strip() for field in fields):
             continue
         if len(fields) != len(header):
             raise InputDataError(f"table '{path}', line {number}: {len(fields)} fields, but {len(header)} columns")
-        rows.append({name: value.strip() for name, value in zip(header, fields, strict=True)})
+        rows.append((number, {name: value.strip() for name, value in zip(header, fields, strict=True)}))
     return rows

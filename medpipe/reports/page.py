@@ -1,89 +1,177 @@
 """The report: report/index.html, one file that needs no network.
 
-It is made from a run folder (run.json, cases.csv, marks.csv, pictures), from results.json, or from both.
+It is made from a run folder (run.json, cases.csv, marks.csv, pictures), from results.json, or from both. Each section
+of the page has a module here, which turns the files into what is shown, and a template of the same name, which arranges
+it. A section without content disappears; failures, methods and versions are always there. Pictures are drawn by the
+templates as SVG, so that their text is text, each has a title, and no drawing library is loaded.
 """
 
 from __future__ import annotations
 
 import base64
-import io
-from collections import Counter
+import hashlib
+import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import medpipe
 from medpipe.bundles import find_bundle
-from medpipe.errors import RequestError
+from medpipe.errors import InputDataError, RequestError
 from medpipe.io.atomic import write_text
 from medpipe.predictions.results import read_results
-from medpipe.predictions.run_folder import package_versions, read_run, sha256_of_file
+from medpipe.predictions.run_folder import read_run, sha256_of_file
 from medpipe.predictions.tables import read_table
-from medpipe.reports.figures import curve_svg
-from medpipe.reports.methods import methods_text
+from medpipe.reports.calibration import calibration_section
+from medpipe.reports.cases import cases_section
+from medpipe.reports.checklist import Files, checklist_section
+from medpipe.reports.cohort import cohort_section
+from medpipe.reports.comparison import comparison_section
+from medpipe.reports.curves import curves_section, draw_curve
+from medpipe.reports.failures import failures_section
+from medpipe.reports.figures import headline_section, multilabel_section, subgroups_section
+from medpipe.reports.formats import FILTERS
+from medpipe.reports.methods import methods_section
+from medpipe.reports.operating_points import operating_points_section
+from medpipe.reports.provenance import provenance_section
+from medpipe.reports.reader_study import reader_study_section
 
 __all__ = ["write_report"]
 
-_PICTURE_BUDGET = 3_500_000
-"""Bytes of pictures in one page, so that a thousand cases stay below five megabytes."""
+_TEMPLATES = Path(__file__).with_name("templates")
+
+SECTIONS = {
+    "cohort": "Cohort",
+    "figures": "Main results",
+    "curves": "Curves",
+    "operating_points": "Operating points",
+    "calibration": "Calibration",
+    "subgroups": "Subgroups",
+    "comparison": "Comparison",
+    "reader_study": "Reader study",
+    "multilabel": "Classes",
+    "cases": "Cases",
+    "failures": "Failures and skipped files",
+    "methods": "Methods",
+    "checklist": "Reporting checklists",
+    "versions": "Versions and files",
+}
+"""The sections in their order, with their headings."""
+
+_TASKS = {
+    "roc": "image scores",
+    "localization": "marks and image scores",
+    "mrmc": "reader study",
+    "multilabel": "scores of several classes",
+}
 
 
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path, comparison: dict[str, Any] | None = None) -> Path:
     """Write ``folder``/report/index.html from the folder's files.
 
+    Args:
+        folder: Of a run, or of scores.
+        comparison: With a second model, laid out as "comparison" of results.json, which it stands in for when the
+            results have none.
+
     Returns:
-        The page's path.
+        The page's path. The same files give the same page, byte for byte.
 
     Raises:
         RequestError: The folder holds neither a run nor results.
+        InputDataError: The results are not laid out as results.schema.json says.
     """
     folder = Path(folder)
     run = read_run(folder) if (folder / "run.json").is_file() else None
     results = read_results(folder / "results.json") if (folder / "results.json").is_file() else None
     if run is None and results is None:
         raise RequestError(f"'{folder}' holds neither run.json nor results.json; nothing to report on")
+    if results is not None:
+        _check(results, folder / "results.json")
+        comparison = results.get("comparison") or comparison
     page = folder / "report" / "index.html"
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"report folder '{page.parent}' cannot be made ({error.strerror or error})") from error
-    write_text(page, _render(_context(folder, run, results)))
+    write_text(page, _render(_context(folder, run, results, comparison)))
     return page
 
 
-def _render(context: dict[str, Any]) -> str:
-    import jinja2
+def _check(results: dict[str, Any], path: Path) -> None:
+    """Raise InputDataError where results are not as the schema says, naming the place."""
+    from jsonschema import Draft202012Validator
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(context)
+    schema = json.loads((Path(medpipe.__file__).parent / "predictions" / "results.schema.json").read_text("utf-8"))
+    validator = Draft202012Validator(schema)
+    error = next(iter(sorted(validator.iter_errors(results), key=lambda found: list(map(str, found.path)))), None)
+    if error is not None:
+        place = "/".join(str(part) for part in error.absolute_path) or "the whole"
+        raise InputDataError(f"results '{path}', {place}: {error.message[:200]}; make the results anew")
 
 
-def _context(folder: Path, run: dict[str, Any] | None, results: dict[str, Any] | None) -> dict[str, Any]:
+def _context(
+    folder: Path, run: dict[str, Any] | None, results: dict[str, Any] | None, comparison: dict[str, Any] | None
+) -> dict[str, Any]:
     metadata = _bundle_metadata(run)
     rows = read_table(folder / "cases.csv", ["case", "status", "reason"]) if (folder / "cases.csv").is_file() else []
-    done = [row for row in rows if row["status"] == "done"]
-    curves = [{**curve, "svg": curve_svg(curve)} for curve in (results or {}).get("curves", {}).values()]
-    return {
-        "title": metadata.get("name") or (results or {}).get("data", {}).get("name", "Scores"),
-        "run": run,
-        "results": results,
-        "metadata": metadata,
-        "notices": _notices(run, results, metadata),
-        "counts": Counter(row["status"] for row in rows),
-        "total": len(rows),
-        "cases": _case_rows(folder, done, results),
-        "unfinished": run is not None and run["finished"] is None,
-        "without_result": (results or {}).get("cohort", {}).get("without_result", []),
-        "not_done": [row for row in rows if row["status"] != "done"],
-        "remarks": [row for row in done if row["reason"]],
-        "curves": curves,
-        "methods": methods_text(run, results, metadata),
-        "versions": (run or {}).get("versions") or package_versions(),
+    sections: dict[str, Any] = {
+        "cohort": cohort_section(rows, results),
+        "cases": cases_section(folder, rows, results),
+        "failures": failures_section(run, rows, results),
+        "methods": methods_section(run, results, comparison, metadata),
+        "versions": provenance_section(folder, run, results),
     }
+    if results is not None:
+        sections |= _result_sections(results, comparison)
+        sections["checklist"] = checklist_section(Files(run, rows, results, metadata))
+    return {
+        "title": metadata.get("name") or (results or {}).get("data", {}).get("name") or "Scores",
+        "subtitle": _subtitle(run, results),
+        "notices": _notices(run, results, metadata),
+        "statements": _statements(results, comparison),
+        "sections": {
+            key: {"title": title, "content": sections[key]}
+            for key, title in SECTIONS.items()
+            if sections.get(key) is not None
+        },
+    }
+
+
+def _result_sections(results: dict[str, Any], comparison: dict[str, Any] | None) -> dict[str, Any]:
+    multilabel = multilabel_section(results)
+    if multilabel:
+        multilabel["curves"] = [
+            draw_curve(f"class-{number}", {**row["curve"], "name": f"{row['name']}: {row['curve']['name']}"})
+            for number, row in enumerate(multilabel["classes"])
+            if row.get("curve") and row["curve"]["x"]
+        ]
+    return {
+        "figures": headline_section(results),
+        "curves": curves_section(results, comparison),
+        "operating_points": operating_points_section(results),
+        "calibration": calibration_section(results),
+        "subgroups": subgroups_section(results),
+        "comparison": comparison_section(comparison),
+        "reader_study": reader_study_section(results),
+        "multilabel": multilabel,
+    }
+
+
+def _statements(results: dict[str, Any] | None, comparison: dict[str, Any] | None) -> list[str]:
+    found = [(results or {}).get("statement"), (comparison or {}).get("statement")]
+    return [statement for statement in found if statement]
+
+
+def _subtitle(run: dict[str, Any] | None, results: dict[str, Any] | None) -> str:
+    parts = []
+    if run is not None:
+        parts.append(f"bundle {run['identity']['bundle']}, run of {run['started']}")
+    if results is not None:
+        predictions = results["data"].get("predictions")
+        parts.append(_TASKS[results["task"]] + (f", from {predictions}" if predictions else ""))
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def _bundle_metadata(run: dict[str, Any] | None) -> dict[str, Any]:
@@ -108,29 +196,35 @@ def _notices(run: dict[str, Any] | None, results: dict[str, Any] | None, metadat
     return notices
 
 
-def _case_rows(folder: Path, done: list[dict[str, str]], results: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Done cases by falling score, with truth where it is known and a picture where there is one."""
-    truth = {row["case"]: row for row in (results or {}).get("cases", [])}
-    if not done:
-        return [{**row, "picture": None, "link": None, "truth": row} for row in truth.values()]
-    ordered = sorted(done, key=lambda row: (-float(row["score"]), row["case"]))
-    side = 320 if len(ordered) <= 120 else 160
-    spent, rows = 0, []
-    for row in ordered:
-        path = folder / "cases" / row["case"] / "marks.png"
-        picture = _thumbnail(path, side) if path.is_file() and spent < _PICTURE_BUDGET else None
-        spent += len(picture or "")
-        link = f"../cases/{row['case']}/marks.png" if path.is_file() else None
-        rows.append({**row, "picture": picture, "link": link, "truth": truth.get(row["case"])})
-    return rows
+def _render(context: dict[str, Any]) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= FILTERS
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
+    style, script = _joined("styles", "css"), _joined("scripts", "js")
+    return environment.get_template("report.html").render(
+        **context,
+        style=Markup(style),  # noqa: S704 - our own files
+        script=Markup(script),  # noqa: S704 - our own files
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
 
 
-def _thumbnail(path: Path, side: int) -> str:
-    from PIL import Image
+@cache
+def _joined(folder: str, suffix: str) -> str:
+    paths = sorted((_TEMPLATES / folder).glob(f"*.{suffix}"))
+    return "\n" + "".join(path.read_text(encoding="utf-8") for path in paths)
 
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
-        small.thumbnail((side, side))
-    encoded = io.BytesIO()
-    small.save(encoded, "JPEG", quality=75)
-    return base64.b64encode(encoded.getvalue()).decode("ascii")
+
+def _hash(text: str) -> str:
+    """The form in which a content security policy allows one text and no other."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from medpipe.cli.main import invoke
+from medpipe.metrics.matching import HitRule
 
 HEAVY = "import sys; from medpipe.cli.main import invoke; code = invoke({arguments!r}); print(code, sorted({{'torch', 'monai'}} & set(sys.modules)))"
 
@@ -67,7 +68,8 @@ def test_the_version_is_printed(capsys) -> None:
         (["data", "synth", "coco", "{tmp}/x"], "no look-alike of 'coco'"),
         (["score", "roc", "none.csv", "none.csv", "-o", "{tmp}/out"], "'none.csv' does not exist"),
         (["score", "froc", "a.csv", "b.csv", "--criterion", "near", "-o", "{tmp}/out"], "hit rule"),
-        (["report", "nowhere"], "is not a folder"),
+        (["report", "nowhere"], "'nowhere' does not exist"),
+        (["score", "roc", "none.csv", "none.csv", "-o", "pyproject.toml"], "is a file; name a new or an empty folder"),
         (["report", "{tmp}"], "neither run.json nor results.json"),
         (["check", "nothing.zip"], "does not exist"),
     ],
@@ -98,7 +100,11 @@ def test_scores_of_tables_need_no_bundle(tmp_path, capsys) -> None:
     ]
     assert invoke([*arguments, "-o", str(tmp_path / "out"), "--json"]) == 0
     headline = json.loads(capsys.readouterr().out)["headline"]
-    assert {figure["name"]: figure["value"] for figure in headline} == {"AFROC": 1.0, "wAFROC": 1.0}
+    assert {figure["name"]: figure["value"] for figure in headline} == {
+        "AFROC": 1.0,
+        "wAFROC": 1.0,
+        "Average precision of marks": 1.0,
+    }
     assert (tmp_path / "out" / "report" / "index.html").is_file()
     assert invoke([*arguments, "-o", str(tmp_path / "out")]) == 2  # nothing is overwritten
     (tmp_path / "scores.csv").write_text("case,score\na,0.9\nb,0.3\n")
@@ -107,6 +113,55 @@ def test_scores_of_tables_need_no_bundle(tmp_path, capsys) -> None:
     capsys.readouterr()
     assert invoke(roc) == 0
     assert json.loads(capsys.readouterr().out)["headline"][0]["value"] == 1.0
+
+
+def test_two_models_in_files_of_the_same_name_are_told_apart(tmp_path, capsys) -> None:
+    for name, scores in (("new", (0.9, 0.8, 0.3, 0.2)), ("old", (0.9, 0.1, 0.3, 0.2))):
+        (tmp_path / name).mkdir()
+        rows = "".join(f"{case},{score}\n" for case, score in zip("abcd", scores, strict=True))
+        (tmp_path / name / "scores.csv").write_text(f"case,score\n{rows}")
+    (tmp_path / "labels.csv").write_text("case,label\na,1\nb,1\nc,0\nd,0\n")
+    new, old, labels = (str(tmp_path / name) for name in ("new/scores.csv", "old/scores.csv", "labels.csv"))
+    assert invoke(["score", "roc", new, labels, "--compare", old, "-o", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["comparison"]
+    assert (found["first"], found["second"]) == (new, old)
+    assert invoke(["score", "roc", new, labels, "--compare", new, "-o", str(tmp_path / "again")]) == 2
+    assert "is the same as" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"name": "luna16"}, HitRule("radius", strict=True)),
+        ({"name": "luna16", "duplicates": "nl"}, HitRule("radius", strict=True, duplicates="nl")),
+        ({"name": "node21", "tolerance": 0.3}, HitRule("iou", 0.3)),
+        ({"name": "node21", "assignment": "optimal"}, HitRule("iou", 0.2, assignment="optimal")),
+        ({"name": "luna16", "criterion": "iou", "tolerance": 0.5}, HitRule("iou", 0.5)),
+        ({"criterion": "containment"}, HitRule("containment")),
+        ({"tolerance": 4.0, "unit": "mm"}, HitRule("mask_distance", 4.0, "mm")),
+        ({}, HitRule("mask_distance", 0.0)),
+    ],
+)
+def test_options_change_the_hit_rule_of_a_convention_one_by_one(options, rule) -> None:
+    from medpipe.cli.score.froc import _rules
+
+    usual = {"name": None, "criterion": None, "tolerance": None, "unit": "px", "duplicates": "drop"}
+    assert _rules(**{**usual, "assignment": "greedy", "interpolation": "step", **options})[1] == rule
+
+
+def test_a_reader_study_may_be_saved_beside_its_results(tmp_path) -> None:
+    rows = [
+        f"{m},{r},{c},{(k * 7 + len(m + r)) % 5}"
+        for m in ("A", "BB")
+        for r in ("x", "yy")
+        for k, c in enumerate("abcdef")
+    ]
+    (tmp_path / "ratings.csv").write_text("\n".join(["modality,reader,case,rating", *rows]) + "\n")
+    (tmp_path / "truth.csv").write_text("case,label\na,1\nb,1\nc,1\nd,0\ne,0\nf,0\n")
+    tables, out = [f"{tmp_path}/ratings.csv", f"{tmp_path}/truth.csv"], tmp_path / "out"
+    assert invoke(["score", "mrmc", *tables, "-o", str(out), "--save-study", str(out / "study.json")]) == 0
+    assert (out / "study.json").is_file()
 
 
 def test_paths_and_overrides_are_told_apart(tmp_path, monkeypatch) -> None:

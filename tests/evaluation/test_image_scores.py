@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from medpipe.errors import InputDataError
+from medpipe.errors import InputDataError, RequestError
 from medpipe.evaluation.image_scores import evaluate_image_scores, scores_from_table
-from medpipe.evaluation.truth import labels_from_table
+from medpipe.evaluation.truth import TruthCase, labels_from_table
 from medpipe.metrics.intervals import Bootstrap
 
 FEW = Bootstrap(n_resamples=50)
@@ -58,3 +62,95 @@ def test_one_class_is_undefined_with_a_reason(tmp_path) -> None:
     assert results["headline"][0]["value"] is None
     assert "no non-diseased case" in results["headline"][0]["reason"]
     assert results["curves"] == {}
+
+
+def simulated(n: int = 120) -> tuple[dict[str, float], list[TruthCase]]:
+    draw = np.random.default_rng(0)
+    truth = [
+        TruthCase(f"c{k}", bool(k % 3 == 0), f"p{k}", groups={"sex": "FM"[k % 2], "age": str(20 + k % 60)})
+        for k in range(n)
+    ]
+    return {case.case: float(1 / (1 + np.exp(-draw.normal() - case.diseased))) for case in truth}, truth
+
+
+def test_the_results_follow_the_schema_and_hold_every_part(valid) -> None:
+    results = valid(evaluate_image_scores(*simulated(), FEW, thresholds=[0.5]))
+    assert [entry["name"] for entry in results["headline"]] == ["AUC", "Average precision"]
+    assert set(results["curves"]) == {"ROC", "PR"}
+    assert [point["preset"] for point in results["operating_points"]] == [True, False, False, False]
+    assert len(results["calibration"]["bins"]) == 10
+    assert [entry["variable"] for entry in results["subgroups"]] == ["sex", "age"]
+    assert results["curves"]["PR"]["area"] == pytest.approx(results["headline"][1]["value"])
+
+
+def test_a_threshold_given_before_counts_as_the_table_says() -> None:
+    scores, truth = simulated()
+    point = evaluate_image_scores(scores, truth, FEW, thresholds=[0.6])["operating_points"][0]
+    called = [case for case in truth if scores[case.case] >= 0.6]
+    assert point["counts"]["tp"] == sum(case.diseased for case in called)
+    assert point["counts"]["fp"] == sum(not case.diseased for case in called)
+    assert point["threshold"] == 0.6
+
+
+def test_scores_that_are_no_probabilities_have_no_calibration_with_the_reason(valid) -> None:
+    scores, truth = simulated()
+    results = valid(evaluate_image_scores({case: 10 * s for case, s in scores.items()}, truth, FEW))
+    assert "no probabilities" in results["calibration"]["reason"]
+
+
+def test_names_of_patients_do_not_reach_the_results() -> None:
+    scores, truth = simulated()
+    truth = [replace(case, patient="Doe^Jane" if k < 2 else case.patient) for k, case in enumerate(truth)]
+    results = evaluate_image_scores(scores, truth, FEW)
+    assert "Doe" not in json.dumps(results)
+    assert [row["patient"] for row in results["cases"][:3]] == ["1", "1", "2"]
+
+
+def test_intervals_of_images_say_when_these_are_not_independent() -> None:
+    scores, truth = simulated()
+    truth = [replace(case, patient=f"p{k // 2}") for k, case in enumerate(truth)]
+    results = evaluate_image_scores(scores, truth, FEW)
+    point = results["operating_points"][0]
+    assert "several images of one patient" in point["reason"]
+    assert "several images of one patient" in point["specificity"]["reason"]
+    assert "several images of one patient" in results["headline"][0]["reason"]
+    assert results["headline"][1]["reason"] is None
+    assert evaluate_image_scores(*simulated(), FEW)["operating_points"][0]["reason"] is None
+
+
+@pytest.mark.parametrize("scores", [[0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0.5] * 6])
+def test_an_interval_without_width_says_nothing_about_chance(valid, scores) -> None:
+    truth = [TruthCase(f"c{k}", k >= 3, f"p{k}") for k in range(6)]
+    results = valid(evaluate_image_scores({f"c{k}": float(s) for k, s in enumerate(scores)}, truth, FEW))
+    assert results["statement"].startswith("Whether the scores are better than chance cannot be said")
+    assert all("interval without width" in entry["text"] for entry in results["headline"])
+
+
+def test_a_point_above_every_score_has_no_threshold_and_says_so(valid) -> None:
+    truth = [TruthCase(f"c{k}", k < 3, f"p{k}") for k in range(6)]
+    points = valid(evaluate_image_scores({f"c{k}": float(k) for k in range(6)}, truth, FEW))["operating_points"]
+    assert (points[0]["threshold"], points[0]["reason"]) == (None, "the threshold lies above every score")
+
+
+def test_a_threshold_is_a_number() -> None:
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(RequestError, match="a threshold must be a finite number"):
+            evaluate_image_scores(*simulated(), FEW, thresholds=[wrong])
+
+
+def test_a_wrong_cell_is_named_by_its_line_in_the_file(tmp_path) -> None:
+    with pytest.raises(InputDataError, match="line 4"):
+        tables(tmp_path, "case,score\n\na,1\na,2\n", "case,label\na,1\n")
+
+
+def test_a_large_curve_is_stored_with_a_thousand_points_and_its_whole_area(valid) -> None:
+    draw = np.random.default_rng(1)
+    labels = draw.random(20_000) < 0.5
+    values = draw.normal(size=20_000) + labels
+    truth = [TruthCase(str(k), bool(label), str(k)) for k, label in enumerate(labels)]
+    results = valid(evaluate_image_scores(dict(zip(map(str, range(20_000)), values, strict=True)), truth, FEW))
+    roc = results["curves"]["ROC"]
+    assert len(roc["x"]) <= 1000 < roc["n_points"]
+    assert (roc["x"][0], roc["y"][0], roc["x"][-1], roc["y"][-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(roc["y"], roc["x"]) == pytest.approx(roc["area"], abs=1e-3)
+    assert roc["area"] == pytest.approx(roc_auc_score(labels, values))

@@ -45,6 +45,16 @@ def figures(results: dict) -> dict[str, float]:
     return {figure["name"]: figure["value"] for figure in results["headline"]}
 
 
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [((0.0, 0.0), "sum to 1, found 0, 0"), ((0.5, 0.6), "sum to 1"), ((1.0, None), "1 of 2 lesions have a weight")],
+)
+def test_impossible_weights_of_lesions_are_refused_by_the_case(weights, message) -> None:
+    truth = TruthCase("a7", True, "p", [Lesion(circle=(50 * k, 10, 3), weight=w) for k, w in enumerate(weights)])
+    with pytest.raises(InputDataError, match=f"truth of case 'a7': .*{message}"):
+        evaluate_localization([], [truth], RULE, FEW)
+
+
 def test_the_hand_worked_example_gives_its_figures() -> None:
     results, audit = evaluate_localization(*hand_example(), RULE, FEW)
     values = figures(results)

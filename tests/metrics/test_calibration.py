@@ -49,6 +49,31 @@ def test_certain_and_right_is_perfect_and_an_empty_bin_is_nan_with_a_reason() ->
     assert found.bins[9].n == 2
 
 
+@pytest.mark.parametrize("n_bins", [2, 3, 7, 10, 15, 20, 49])
+def test_every_case_lies_within_the_edges_of_its_bin(n_bins: int) -> None:
+    edges = np.arange(1, n_bins) / n_bins
+    values = np.concatenate([edges, np.nextafter(edges, 0), [0, 1]])
+    found = calibration(values, np.zeros(values.size), n_bins, bootstrap=Bootstrap(1))
+    for part in found.bins:
+        assert part.n == ((values >= part.low) & ((values < part.high) | (part.high == 1))).sum()
+
+
+def test_the_interval_of_calibration_in_the_large_is_that_of_a_mean() -> None:
+    """Outcomes are drawn, so that the share of diseased cases is as uncertain as they are."""
+    probability, label = sample(2000)
+    excess = probability - label
+    found = calibration(probability, label, bootstrap=Bootstrap(1000)).in_the_large
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * excess.std() / np.sqrt(excess.size), rel=0.08)
+    assert "2000 patients, all drawn together" in found.method
+
+
+def test_bins_say_when_images_are_not_independent() -> None:
+    probability, label = sample(40)
+    found = calibration(probability, label, patients=[str(k // 2) for k in range(40)], bootstrap=FEW)
+    assert {part.observed.reason for part in found.bins} == {"several images of one patient are counted as independent"}
+    assert "20 patients" in found.brier.method
+
+
 @pytest.mark.parametrize(
     ("values", "labels", "message"),
     [

@@ -191,7 +191,6 @@ def test_contradictions_are_refused(change: dict, message: str) -> None:
         ([MatchedCase("a", [], 0), MatchedCase("a", [], 1)], "unique"),
         ([MatchedCase("a", [ll(1, 3)], 1)], "case 'a': mark 0 found lesion 1 of 1"),
         ([MatchedCase("a", [MatchRow(2, "LL", None, 3)], 1)], "case 'a': mark 2 found lesion None"),
-        ([MatchedCase("a", [], 2, weights=[1])], "case 'a': 1 weights for 2 lesions"),
         ([MatchedCase("a", [ll(0, 3), ll(0, 4)], 1)], "found 2 times"),
     ],
 )
@@ -200,9 +199,19 @@ def test_impossible_cases_are_refused(cases: list[MatchedCase], message: str) ->
         FreeResponseData.from_cases(cases)
 
 
-def test_number_of_lesions_is_not_negative() -> None:
-    with pytest.raises(ValueError, match="case 'a': n_lesions must not be negative, found -1"):
-        MatchedCase("a", [], -1)
+@pytest.mark.parametrize(
+    ("n_lesions", "weights", "message"),
+    [
+        (-1, None, "n_lesions must not be negative, found -1"),
+        (2, [1], "1 weights for 2 lesions"),
+        (2, [0, 0], "must not be negative and sum to 1, found 0, 0"),
+        (2, [1.5, -0.5], "must not be negative and sum to 1, found 1.5, -0.5"),
+        (1, [float("nan")], "must not be negative and sum to 1, found nan"),
+    ],
+)
+def test_an_impossible_case_is_refused_by_its_name(n_lesions: int, weights: list | None, message: str) -> None:
+    with pytest.raises(ValueError, match=f"case 'a': .*{message}"):
+        MatchedCase("a", [], n_lesions, weights)
 
 
 @pytest.mark.parametrize(

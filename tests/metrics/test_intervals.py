@@ -220,6 +220,25 @@ def test_impossible_bootstraps_are_refused(arguments: dict, message: str) -> Non
         Bootstrap(**arguments)
 
 
+def test_patients_may_be_drawn_from_all_at_once() -> None:
+    whole = Cohort(np.array([True, False, False, True]), ["a", "a", "b", "c"], stratified=False)
+    assert whole.strata == (3, 0)
+    assert len({int(whole.counts(0, k)[[0, 3]].sum()) for k in range(50)}) > 2
+    assert all(whole.counts(0, k)[0] == whole.counts(0, k)[1] for k in range(50))
+    assert "3 patients, all drawn together" in Bootstrap(10).estimate(weighted_mean([1, 2, 3, 4]), whole).method
+
+
+def test_an_interval_without_width_has_the_reason() -> None:
+    estimate = Bootstrap(50).estimate(weighted_mean([0.3] * 8), FOUR_EACH)
+    assert estimate.low == pytest.approx(estimate.high)
+    assert estimate.reason == "all resamples give the same figure"
+
+
+def test_cohort_needs_booleans() -> None:
+    with pytest.raises(ValueError, match="diseased must hold booleans, found dtype int64"):
+        Cohort(np.array([0, 1]))
+
+
 def test_cohort_needs_cases_and_a_patient_for_each() -> None:
     with pytest.raises(ValueError, match="at least one case"):
         cohort([])

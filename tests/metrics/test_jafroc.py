@@ -18,6 +18,7 @@ from medpipe.metrics.jafroc import (
     canonical_name,
     compare_figures_of_merit,
     figure_of_merit,
+    figure_of_merit_analytic,
     figure_of_merit_estimate,
     figure_of_merit_statistic,
     figures_of_merit,
@@ -324,6 +325,16 @@ def test_estimate_has_the_value_and_an_interval_around_it(name: str) -> None:
         "percentile bootstrap of 80 patients (40 without and 40 with disease), 200 resamples, seed 5"
     )
     assert estimate.reason is None
+
+
+@pytest.mark.parametrize("marks", [([1.0], 2.0), ([2.0], 1.0), ([], None)])
+def test_an_analytic_interval_without_width_has_the_reason(marks) -> None:
+    false, lesion = marks
+    data = build([(false, [], [])] * 3 + [([], [lesion, lesion, lesion], [0.2, 0.3, 0.5])] * 3)
+    for name in ("AFROC", "wAFROC", "wAFROC1" if lesion is None else "HrAuc"):
+        estimate = figure_of_merit_analytic(data, name)
+        assert estimate.high - estimate.low < 1e-9
+        assert estimate.reason == "the variance is 0"
 
 
 def test_interval_limits_are_quantiles_of_recomputed_figures() -> None:

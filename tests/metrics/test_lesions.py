@@ -212,11 +212,18 @@ def test_components_are_those_of_a_flood_fill(mask: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "exactly one of mask, box and circle, found none"),
+        ({}, "exactly one of mask, box, circle and sphere, found none"),
         ({"box": (0, 0, 1, 1), "circle": (0, 0, 1)}, r"found \['box', 'circle'\]"),
         ({"mask": np.zeros((3, 3), dtype=bool)}, "no pixel"),
         ({"mask": np.ones((3, 3), dtype=np.uint8)}, "mask > 0"),
-        ({"mask": np.ones((3, 3, 3), dtype=bool)}, r"shape \(3, 3, 3\)"),
+        ({"mask": np.ones((3, 3, 3, 3), dtype=bool)}, r"shape \(3, 3, 3, 3\)"),
+        ({"mask": np.ones(3, dtype=bool)}, r"shape \(3,\)"),
+        ({"mask": np.ones((3, 3, 3), dtype=bool), "origin": (1, 2)}, r"origin \(1, 2\) must have .* 3 axes"),
+        ({"circle": (0, 0, 1), "sphere": (0, 0, 0, 1)}, r"found \['circle', 'sphere'\]"),
+        ({"sphere": (0, 0, 1)}, "a sphere is"),
+        ({"sphere": (0, 0, 0, -1)}, "radius not negative"),
+        ({"box": (0, 0, 0, 1, 1)}, "width, height, depth"),
+        ({"box": (0, 0, 0, 1, 1, 0)}, "and so is depth"),
         ({"box": (0, 0, 0, 1)}, "width and height above 0"),
         ({"box": (0, 0, 1, math.nan)}, "finite"),
         ({"box": (0, 0, 1)}, "x, y, width, height"),
@@ -245,3 +252,89 @@ def test_nearest_pixel_rounds_halves_up() -> None:
 
 def test_a_sound_box_passes() -> None:
     check_box((-1.5, 0, 0.1, 3))
+
+
+# Three axes
+
+ROD = np.zeros((4, 5, 6), dtype=bool)
+ROD[1:3, 2, 3] = True  # slices 1 and 2 at row 2, column 3
+
+
+def test_centres_with_three_axes_are_x_y_z() -> None:
+    assert Lesion(mask=ROD).centre == (3, 2, 1.5)
+    assert Lesion(sphere=(7, 8, 9, 3)).centre == (7, 8, 9)
+    assert Lesion(box=(10, 20, 30, 4, 6, 8)).centre == (12, 23, 34)
+    assert [lesion.ndim for lesion in (Lesion(mask=ROD), Lesion(sphere=(7, 8, 9, 3)), Lesion(circle=(7, 8, 3)))] == [
+        3,
+        3,
+        2,
+    ]
+
+
+def test_mask_of_a_volume_is_cropped_and_remembers_where_it_was() -> None:
+    lesion = Lesion(mask=ROD[1:], origin=(1, 0, 0))
+    assert lesion.mask is not None
+    assert (lesion.mask.shape, lesion.origin) == ((2, 1, 1), (1, 2, 3))
+    assert Lesion(mask=ROD).origin == (1, 2, 3)
+
+
+def test_what_a_volume_contains() -> None:
+    rod, box, sphere = Lesion(mask=ROD), Lesion(box=(3, 2, 1, 1, 1, 2)), Lesion(sphere=(0, 0, 0, 3))
+    assert rod.contains(3.4, 2, z=2.4)
+    assert not rod.contains(3.4, 2, z=2.5)
+    assert box.contains(3, 2, z=2.9)
+    assert not box.contains(3, 2, z=3)
+    assert sphere.contains(1, 2, z=2)
+    assert not sphere.contains(1, 2, z=2.01)
+
+
+def test_distances_in_a_volume_use_slice_row_and_column_spacing() -> None:
+    spacing = (3.0, 2.0, 0.5)
+    expected = math.sqrt((2 * 0.5) ** 2 + (1 * 2) ** 2 + (2 * 3) ** 2)
+    assert Lesion(mask=ROD).distance(5, 3, spacing, z=4) == pytest.approx(expected)
+    assert Lesion(box=(1, 1, 1, 2, 1, 1)).distance(5, 3, spacing, z=4) == pytest.approx(expected)
+    assert Lesion(sphere=(3, 2, 2, 1)).centre_distance(5, 3, spacing, z=4) == pytest.approx(expected)
+    assert Lesion(sphere=(0, 0, 0, 1)).distance(2, 2, (2.0, 2.0, 2.0), z=1) == pytest.approx(4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    hnp.arrays(np.bool_, hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=5)).filter(np.any),
+    hnp.arrays(np.float64, (3, 3), elements=st.floats(-7, 7)),
+    st.sampled_from([(1.0, 1.0, 1.0), (3.0, 0.3, 2.0)]),
+    st.sampled_from([math.inf, 2.0, 0.0]),
+)
+def test_distance_in_a_volume_equals_that_of_a_search_over_all_voxels(
+    mask: np.ndarray, points: np.ndarray, spacing: tuple[float, float, float], limit: float
+) -> None:
+    lesion, voxels = Lesion(mask=mask), np.argwhere(mask)
+    found = lesion.distances(points, spacing, limit)
+    for point, inside, distance in zip(points, lesion.inside(points), found, strict=True):
+        own = (voxels == np.floor(point + 0.5)).all(axis=1).any()
+        expected = 0.0 if own else min(math.dist(point * spacing, voxel * spacing) for voxel in voxels)
+        assert inside == own
+        if expected <= limit:
+            assert distance == pytest.approx(expected, abs=1e-12)
+        else:
+            assert distance > limit
+
+
+def test_voxels_that_touch_in_a_corner_are_one_lesion() -> None:
+    mask = np.zeros((3, 3, 3), dtype=bool)
+    mask[0, 0, 0] = mask[1, 1, 1] = True
+    (lesion,) = split_mask(mask)
+    assert lesion.centre == (0.5, 0.5, 0.5)
+    mask[1, 1, 1], mask[2, 0, 0] = False, True
+    assert [part.centre for part in split_mask(mask)] == [(0, 0, 0), (0, 0, 2)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    hnp.arrays(np.float64, (4, 2), elements=st.floats(-12, 12)),
+    st.sampled_from([Lesion(mask=ELL), Lesion(box=(-1, -2, 3, 4)), Lesion(circle=(1, 2, 3))]),
+)
+def test_points_together_are_as_points_alone(points: np.ndarray, lesion: Lesion) -> None:
+    alone = [(x, y) for y, x in points.tolist()]
+    assert lesion.inside(points).tolist() == [lesion.contains(*point) for point in alone]
+    assert lesion.distances(points).tolist() == [lesion.distance(*point) for point in alone]
+    assert lesion.centre_distances(points).tolist() == [lesion.centre_distance(*point) for point in alone]

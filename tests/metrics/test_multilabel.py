@@ -63,6 +63,14 @@ def test_images_of_one_patient_widen_the_interval() -> None:
     assert widths[1] == pytest.approx(widths[0], rel=0.02)
 
 
+def test_a_single_patient_without_any_finding_does_not_take_the_interval_away() -> None:
+    draw = np.random.default_rng(2)
+    labels = (np.arange(60)[:, None] % 2 == [0, 1]).astype(float)
+    labels[7] = 0
+    mean = multilabel_estimates(draw.normal(size=(60, 2)) + labels, labels, ["a", "b"], bootstrap=Bootstrap(100)).mean
+    assert mean.low < mean.value < mean.high
+
+
 @pytest.mark.parametrize(
     ("scores", "labels", "names", "message"),
     [

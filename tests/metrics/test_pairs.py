@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from medpipe.metrics.free_response import FreeResponseData
 from medpipe.metrics.intervals import Bootstrap
-from medpipe.metrics.jafroc import figure_of_merit, figure_of_merit_analytic, figure_of_merit_estimate, pair_sample
+from medpipe.metrics.jafroc import figure_of_merit, figure_of_merit_analytic, figure_of_merit_estimate, figure_parts
 from medpipe.metrics.roc import auc_estimate
 
 AREAS = ("HrAuc", "AFROC", "wAFROC", "AFROC1", "wAFROC1", "FROC")
@@ -20,7 +20,7 @@ def psi(x: float, z: float) -> float:
 @given(seed=st.integers(0, 10**6), name=st.sampled_from(AREAS))
 @settings(max_examples=60, deadline=None)
 def test_sums_by_case_are_those_of_the_double_loop(simulated, seed: int, name: str) -> None:
-    sample = pair_sample(simulated(seed), name)
+    sample = figure_parts(simulated(seed), name)
     rows, columns = np.zeros(sample.n_cases), np.zeros(sample.n_cases)
     for x, x_case in zip(sample.x, sample.x_case, strict=True):
         for z, z_case, weight in zip(sample.z, sample.z_case, sample.z_weight, strict=True):
@@ -35,7 +35,7 @@ def test_sums_by_case_are_those_of_the_double_loop(simulated, seed: int, name: s
 @settings(max_examples=60, deadline=None)
 def test_influences_sum_to_zero_and_come_with_the_figure(simulated, seed: int, name: str) -> None:
     data = simulated(seed)
-    figure, influence = pair_sample(data, name).influence()
+    figure, influence = figure_parts(data, name).influence()
     assert figure == pytest.approx(figure_of_merit(data, name), abs=1e-12)
     assert influence.sum() == pytest.approx(0, abs=1e-12)
 
@@ -44,7 +44,7 @@ def test_influences_sum_to_zero_and_come_with_the_figure(simulated, seed: int, n
 @settings(max_examples=40, deadline=None)
 def test_an_influence_is_the_derivative_by_the_weight_of_the_case(simulated, seed: int, name: str) -> None:
     data = simulated(seed)
-    statistic = pair_sample(data, name).statistic()
+    statistic = figure_parts(data, name).statistic()
     many, case = (
         10**6,
         seed % data.n_cases,
@@ -52,7 +52,7 @@ def test_an_influence_is_the_derivative_by_the_weight_of_the_case(simulated, see
     counts = np.full(data.n_cases, many)
     counts[case] += 1
     slope = (statistic(counts) - statistic(np.full(data.n_cases, many))) * many
-    assert slope == pytest.approx(pair_sample(data, name).influence()[1][case], abs=1e-5)
+    assert slope == pytest.approx(figure_parts(data, name).influence()[1][case], abs=1e-5)
 
 
 def test_with_one_mark_per_case_the_interval_is_delongs() -> None:

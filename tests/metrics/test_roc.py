@@ -183,6 +183,13 @@ def test_perfect_separation_says_so() -> None:
     assert normal.reason == logit.reason == "the classes are perfectly separated: DeLong's variance is 0"
 
 
+@pytest.mark.parametrize("interval", ["normal", "logit"])
+def test_equal_scores_say_that_the_interval_has_no_width(interval) -> None:
+    estimate = auc_estimate([2, 2, 2, 2, 2], [0, 0, 1, 1, 1], interval=interval)
+    assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
+    assert estimate.reason == "DeLong's variance is 0, as when all scores are equal"
+
+
 def test_identical_scores_do_not_differ() -> None:
     comparison = compare_aucs(SCORES, [10 * score for score in SCORES], LABELS)
     assert (comparison.z, comparison.p, comparison.difference.value) == (0, 1, 0)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from medpipe.metrics.mrmc import ANALYSES, Crossing
 from medpipe.metrics.obuchowski_rockette import ObuchowskiRockette
-from medpipe.metrics.study_size import PilotStudy, cases_needed, study_power
+from medpipe.metrics.study_size import NoErrorVarianceError, PilotStudy, cases_needed, study_power
 
 PILOT = PilotStudy(var_tr=0.0002, cov1=0.00035, cov2=0.00034, cov3=0.00024, var=0.0008, n_cases=114)
 
@@ -114,6 +114,15 @@ def test_readers_and_cases_and_effect_raise_the_power() -> None:
 
 def test_too_few_readers_can_never_have_the_power() -> None:
     assert cases_needed(PILOT, 0.03, 2) is None
+
+
+def test_components_without_error_have_no_number_of_cases() -> None:
+    nothing = PilotStudy(0.0, 0.0, 0.0, 0.0, 0.0, 100)
+    for name in ANALYSES:
+        with pytest.raises(NoErrorVarianceError, match=f"leaves no error variance for {name}"):
+            cases_needed(nothing, 0.05, 5, analysis=name)
+    with pytest.raises(ValueError, match="most must be at least 2"):
+        cases_needed(PILOT, 0.05, 5, most=1)
 
 
 def test_components_come_from_an_analysis() -> None:

@@ -38,6 +38,7 @@ def test_scores_carry_a_float32_there_and_back(tmp_path) -> None:
         (b"", "is empty"),
         (b"case;score\na;1\n", "lacks the column 'case'"),
         (b"case,score\na,1,2\n", "line 2: 3 fields, but 2 columns"),
+        (b"case,score, score\na,1,2\n", "has the column 'score' twice"),
         (b"\xff\xfe\x00", "UTF-8"),
     ],
 )
