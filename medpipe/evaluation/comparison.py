@@ -95,6 +95,7 @@ def _check_truth(pairs: _Pairs, names: tuple[str, str]) -> None:
 
 
 def _patients(pairs: _Pairs) -> list[str]:
+    """Patient of each case, as the first numbers them: the second may count from another case on."""
     return [a.get("patient") or a["case"] for a, _ in pairs]
 
 
@@ -123,7 +124,11 @@ def _marks(pairs: _Pairs, bootstrap: Bootstrap) -> list[dict[str, Any]]:
     localised = [pair for pair in pairs if all("lesion_ratings" in row for row in pair)]
     if not localised:
         return []
-    one, two = (FreeResponseData.from_cases(_case(pair[which]) for pair in localised) for which in (0, 1))
+    patients = _patients(localised)
+    one, two = (
+        FreeResponseData.from_cases(_case(pair[which], name) for pair, name in zip(localised, patients, strict=True))
+        for which in (0, 1)
+    )
     entries = [
         comparison_entry(
             name, compare_figures_of_merit(one, two, name, bootstrap), FIGURE_DEFINITIONS[name], _BOOTSTRAP
@@ -138,12 +143,10 @@ def _marks(pairs: _Pairs, bootstrap: Bootstrap) -> list[dict[str, Any]]:
     return entries
 
 
-def _case(row: dict[str, Any]) -> MatchedCase:
+def _case(row: dict[str, Any], patient: str) -> MatchedCase:
     found = [MatchRow(k, "LL", k, rating) for k, rating in enumerate(row["lesion_ratings"]) if rating is not None]
     false = [MatchRow(-1, "NL", None, rating) for rating in row["false_positive_ratings"]]
-    return MatchedCase(
-        row["case"], [*found, *false], len(row["lesion_ratings"]), row.get("lesion_weights"), row.get("patient")
-    )
+    return MatchedCase(row["case"], [*found, *false], len(row["lesion_ratings"]), row.get("lesion_weights"), patient)
 
 
 def _classes(pairs: _Pairs, bootstrap: Bootstrap) -> list[dict[str, Any]]:

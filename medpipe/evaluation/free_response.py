@@ -16,7 +16,7 @@ from medpipe.metrics.free_response import FreeResponseData, MatchedCase
 from medpipe.metrics.froc import froc_estimates, froc_score, operating_curve
 from medpipe.metrics.intervals import Bootstrap, Estimate
 from medpipe.metrics.jafroc import figure_of_merit_analytic, figure_of_merit_estimate
-from medpipe.metrics.precision_recall import detection_average_precision_estimate
+from medpipe.metrics.precision_recall import detection_average_precision_estimate, detection_precision_recall_curve
 
 __all__ = ["LEADING_FIGURES", "case_ratings", "free_response_results"]
 
@@ -89,6 +89,8 @@ def _curves(data: FreeResponseData, bootstrap: Bootstrap) -> dict[str, Any]:
         if data.n_diseased and (data.n_nondiseased or name == "FROC"):
             curve = operating_curve(data, name)
             curves[name] = curve_entry(curve, free_response_band(data, curve, few))
+    if data.n_diseased:
+        curves["PR of marks"] = curve_entry(detection_precision_recall_curve(data))
     return curves
 
 

@@ -39,6 +39,9 @@ __all__ = ["evaluate_image_scores", "image_score_results", "scores_from_table"]
 
 _AUC = "area under the ROC curve: how often a diseased case scores higher than a non-diseased one, ties half"
 _AP = "average precision: precision weighted by the growth of sensitivity; chance is the prevalence"
+_NEAR_ONE = 0.9
+_FEWEST_PATIENTS = 5
+"""With fewer patients in a group an interval says too little for a verdict."""
 _TARGET = 0.9
 """Sensitivity and specificity at which operating points are shown."""
 
@@ -130,25 +133,27 @@ def image_score_results(
 ) -> dict[str, Any]:
     """The parts of results.json that are about one score per image.
 
-    AUC has DeLong's interval, and a second one over patients where a patient has several images; the first then says
-    that it takes images as independent.
+    AUC has DeLong's interval. Where a patient has several images, it has one over patients, and DeLong's, which takes
+    images as independent, stands second. Near 1, where the normal interval is too narrow, one on the logit scale is added.
     """
     scores = np.array([score for _, score in pairs])
     labels = np.array([case.diseased for case, _ in pairs])
     patients = [case.patient for case, _ in pairs]
     clustered = len(set(patients)) < len(patients)
-    estimate = auc_estimate(scores, labels, level=bootstrap.level)
-    headline = [figure("AUC", counted_as_independent(estimate) if clustered else estimate, _AUC)]
     data = FreeResponseData.from_scores(scores, labels, patients)
-    if clustered and not math.isnan(estimate.value):
-        estimate = figure_of_merit_estimate(data, "Wilcoxon", bootstrap)
-        headline.append(figure("AUC, patients resampled", estimate, f"{_AUC}; images of one patient stay together"))
-    results: dict[str, Any] = {"headline": headline, "curves": {}, "statement": _statement(estimate)}
+    headline = _areas(scores, labels, data, bootstrap, clustered)
+    estimate = headline[0][1]
+    results: dict[str, Any] = {
+        "headline": [figure(*entry) for entry in headline],
+        "curves": {},
+        "statement": _statement(estimate, min(data.cohort.strata)),
+        "operating_points": _preset_points(scores, labels, thresholds, bootstrap.level, clustered),
+    }
     if labels.any() and not labels.all():
         precision = average_precision_estimate(scores, labels, patients, bootstrap)
-        headline.append(figure("Average precision", precision, _AP))
+        results["headline"].append(figure("Average precision", precision, _AP))
         results["curves"] = _curves(scores, labels, patients, data, bootstrap)
-        results["operating_points"] = _operating_points(scores, labels, thresholds, bootstrap.level, clustered)
+        results["operating_points"] += _chosen_points(scores, labels, bootstrap.level, clustered)
     results["calibration"] = _calibration(scores, labels, patients, bootstrap)
     cases = [case for case, _ in pairs]
 
@@ -172,9 +177,32 @@ def _curves(
     }
 
 
-def _operating_points(
+def _areas(
+    scores: FloatArray, labels: BoolArray, data: FreeResponseData, bootstrap: Bootstrap, clustered: bool
+) -> list[tuple[str, Estimate, str]]:
+    """AUC with its intervals, the one to rely on first."""
+    delong = auc_estimate(scores, labels, level=bootstrap.level)
+    if clustered and not math.isnan(delong.value):
+        patients = figure_of_merit_estimate(data, "Wilcoxon", bootstrap)
+        return [
+            ("AUC", patients, f"{_AUC}; images of one patient stay together"),
+            ("AUC, images taken as independent", counted_as_independent(delong), _AUC),
+        ]
+    areas = [("AUC", delong, _AUC)]
+    if _NEAR_ONE <= delong.value < 1:
+        near = auc_estimate(scores, labels, level=bootstrap.level, interval="logit")
+        areas.append(("AUC, logit interval", near, "the same on the scale of log odds, which covers better near 1"))
+    return areas
+
+
+def _preset_points(
     scores: FloatArray, labels: BoolArray, thresholds: Sequence[float], level: float, clustered: bool
 ) -> list[dict[str, Any]]:
+    points = [(f"Threshold {t:g}", "fixed before scoring", at_threshold(scores, labels, t)) for t in thresholds]
+    return [operating_point_entry(*entry, level, preset=True, clustered=clustered) for entry in points]
+
+
+def _chosen_points(scores: FloatArray, labels: BoolArray, level: float, clustered: bool) -> list[dict[str, Any]]:
     here = "chosen on these cases, which flatters it"
     chosen: list[tuple[str, str, OperatingPoint]] = [
         ("Youden index", f"largest sensitivity + specificity - 1, {here}", youden(scores, labels)),
@@ -189,11 +217,7 @@ def _operating_points(
             at_specificity(scores, labels, _TARGET),
         ),
     ]
-    preset = [(f"Threshold {t:g}", "fixed before scoring", at_threshold(scores, labels, t)) for t in thresholds]
-    return [
-        *(operating_point_entry(*entry, level, preset=True, clustered=clustered) for entry in preset),
-        *(operating_point_entry(*entry, level, clustered=clustered) for entry in chosen),
-    ]
+    return [operating_point_entry(*entry, level, clustered=clustered) for entry in chosen]
 
 
 def _calibration(scores: FloatArray, labels: BoolArray, patients: list[str], bootstrap: Bootstrap) -> dict[str, Any]:
@@ -203,9 +227,15 @@ def _calibration(scores: FloatArray, labels: BoolArray, patients: list[str], boo
     return calibration_entry(calibration(scores, labels, patients=patients, bootstrap=bootstrap))
 
 
-def _statement(estimate: Estimate) -> str:
+def _statement(estimate: Estimate, fewest: int) -> str:
+    """The finding; ``fewest`` is the number of patients in the smaller group."""
     if math.isnan(estimate.low) or estimate.low == estimate.high:
         return f"Whether the scores are better than chance cannot be said: {estimate.reason}."
+    if fewest < _FEWEST_PATIENTS:
+        return (
+            f"Whether the scores are better than chance cannot be said: a group has only {fewest} patients"
+            f" (AUC {estimate.value:.3f})."
+        )
     interval = f"{100 * estimate.level:g} % interval {estimate.low:.3f} to {estimate.high:.3f}"
     if estimate.low > 0.5:
         return f"On these images the scores are better than chance (AUC {estimate.value:.3f}, {interval})."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -126,6 +127,10 @@ def _unavailable(content: dict[str, Any], name: str) -> str:
     return str(content["tests"][name]["OR"]["FRRC"]["unavailable"])  # it asks for the least
 
 
+_UNBOUNDED = ("FROC", "MaxNLF", "MaxNLFAllCases")
+"""Figures of merit that may exceed 1."""
+
+
 def _headline(content: dict[str, Any], name: str, level: float, n: int) -> list[dict[str, Any]]:
     """Means of the modalities, and the differences of at most three of them."""
     chosen = _chosen(content, name)
@@ -135,9 +140,18 @@ def _headline(content: dict[str, Any], name: str, level: float, n: int) -> list[
     caution = content.get("caution") if content["covariance"] != "bootstrap" else None
     method = f"Obuchowski-Rockette, {content['covariance']} covariance, {_GENERAL[kind]} ({kind})"
 
-    def estimate(row: dict[str, Any]) -> Estimate:
-        low, high = (float("nan") if row[key] is None else row[key] for key in ("ci_low", "ci_high"))
-        reason = row.get("reason") or caution or ("no interval" if low != low or high != high else None)
+    top = math.inf if name in _UNBOUNDED else 1.0
+
+    def estimate(row: dict[str, Any], lowest: float = 0.0) -> Estimate:
+        low, high = (math.nan if row[key] is None else row[key] for key in ("ci_low", "ci_high"))
+        beyond = low < lowest or high > top
+        reasons = [
+            row.get("reason") or caution or "",
+            "no interval" if math.isnan(low) or math.isnan(high) else "",
+            "the interval reached beyond what is possible and was cut there" if beyond else "",
+        ]
+        low, high = (max(low, lowest), min(high, top)) if beyond else (low, high)
+        reason = "; ".join(filter(None, reasons)) or None
         return Estimate(row["estimate"], low, high, level, method, n, reason)
 
     definition = FIGURE_DEFINITIONS[name]
@@ -148,7 +162,7 @@ def _headline(content: dict[str, Any], name: str, level: float, n: int) -> list[
     pairs = list(combinations(content["modalities"], 2))
     if len(pairs) <= 3:
         entries += [
-            figure(f"{name}, {one} - {two}", estimate(row), "difference of the means over readers")
+            figure(f"{name}, {one} - {two}", estimate(row, -top), "difference of the means over readers")
             for (one, two), row in zip(pairs, found["differences"], strict=True)
         ]
     return entries

@@ -147,7 +147,8 @@ def calibration_entry(found: Calibration) -> dict[str, Any]:
             figure(
                 "Expected calibration error",
                 found.ece,
-                "mean over bins, weighted by their cases, of |mean score - observed share|; above 0 also by chance",
+                "mean over bins, weighted by their cases, of |mean score - observed share|; by chance it, and often its "
+                "interval, lies above 0 also for perfect scores",
             ),
             figure(
                 "Calibration in the large", found.in_the_large, "mean score minus share of diseased cases; 0 is perfect"

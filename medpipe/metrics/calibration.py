@@ -4,7 +4,9 @@
     expected calibration error (ECE)  mean over bins, weighted by their cases, of |mean probability - observed share|
     calibration in the large          mean probability - observed share
 
-Bins are equally wide. The ECE of a perfectly calibrated model is above 0 on a finite sample, the more so the fewer cases
+Bins are equally wide. Chance makes the ECE of a sample too large, and that of a resample once more: its interval is the
+basic one, which mirrors the resamples at the estimate and so takes that off, cut at 0; it covers a true value of 0 only
+about half of the time. The ECE of a perfectly calibrated model is above 0 on a finite sample, the more so the fewer cases
 a bin has: compare it with its interval and look at the reliability curve. Intervals draw from all patients, not from those with and
 without disease separately: the share of diseased cases is what calibration is about, and is uncertain itself.
 
@@ -94,11 +96,23 @@ def calibration(
     edges = np.arange(1, n_bins) / n_bins  # not values * n_bins, which rounds up to the next bin's edge
     place = np.searchsorted(edges, values, side="right")
     cohort = Cohort(diseased, patients, stratified=False)
-    brier, ece, large = bootstrap.estimates(_Sums(values, diseased, place, n_bins), cohort)
+    sums = _Sums(values, diseased, place, n_bins)
+    brier, ece, large = sums(np.ones(values.size, dtype=np.int64)).tolist()
+    drawn = bootstrap.replicates(sums, cohort)
     bins = [_bin(k, n_bins, values[place == k], diseased[place == k], bootstrap.level) for k in range(n_bins)]
     if cohort.n_patients < values.size:
         bins = [replace(part, observed=counted_as_independent(part.observed)) for part in bins]
-    return Calibration(brier, ece, large, tuple(bins))
+    return Calibration(
+        bootstrap.summary(brier, drawn[:, 0], cohort),
+        _cut(replace(bootstrap, interval="basic").summary(ece, drawn[:, 1], cohort)),
+        bootstrap.summary(large, drawn[:, 2], cohort),
+        tuple(bins),
+    )
+
+
+def _cut(estimate: Estimate) -> Estimate:
+    """The interval cut at 0, and drawn out to its own estimate where all resamples lie above that."""
+    return replace(estimate, low=max(estimate.low, 0.0), high=max(estimate.high, estimate.value))
 
 
 class _Sums:

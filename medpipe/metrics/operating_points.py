@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from medpipe.metrics._arrays import FloatArray
 from medpipe.metrics.intervals import Estimate, wilson
-from medpipe.metrics.roc import roc_curve
+from medpipe.metrics.roc import roc_curve, scores_and_labels
 
 __all__ = ["OperatingPoint", "at_sensitivity", "at_specificity", "at_threshold", "youden"]
 
@@ -51,15 +51,17 @@ class OperatingPoint:
 
 
 def at_threshold(scores: ArrayLike, labels: ArrayLike, threshold: float) -> OperatingPoint:
-    """The operating point of a threshold that is given.
+    """The operating point of a threshold that is given, also where only one class is there.
 
     Raises:
-        ValueError: when the threshold is NaN, only one class is there, or as ``roc_curve``.
+        ValueError: when the threshold is NaN, or as ``auc``.
     """
     if math.isnan(threshold):
         raise ValueError("the threshold must be a number, found NaN")
-    counts = _Counts(scores, labels)
-    return counts.point(int(np.searchsorted(-counts.thresholds, -threshold, side="right")) - 1, threshold)
+    values, diseased = scores_and_labels(scores, labels)
+    called = values >= threshold
+    tp, fp = int((called & diseased).sum()), int((called & ~diseased).sum())
+    return OperatingPoint(threshold, tp, fp, int((~diseased).sum()) - fp, int(diseased.sum()) - tp)
 
 
 def at_sensitivity(scores: ArrayLike, labels: ArrayLike, sensitivity: float) -> OperatingPoint:
@@ -123,12 +125,9 @@ class _Counts:
         diseased = np.asarray(labels, dtype=np.bool_)
         self.m, self.n = int(diseased.sum()), int((~diseased).sum())
 
-    def point(self, index: int, threshold: float | None = None) -> OperatingPoint:
+    def point(self, index: int) -> OperatingPoint:
         tp, fp = round(self.sensitivity[index] * self.m), round(self.false_positive[index] * self.n)
-        if threshold == -math.inf:
-            return self.everything()
-        value = float(self.thresholds[index]) if threshold is None else threshold
-        return OperatingPoint(value, tp, fp, self.n - fp, self.m - tp)
+        return OperatingPoint(float(self.thresholds[index]), tp, fp, self.n - fp, self.m - tp)
 
     def everything(self) -> OperatingPoint:
         return OperatingPoint(-math.inf, self.m, self.n, 0, 0)

@@ -75,7 +75,7 @@ def precision_recall_curve(scores: ArrayLike, labels: ArrayLike) -> Curve:
     Raises:
         ValueError: without a positive case, or as ``average_precision``.
     """
-    return _curve(_of_images(scores, labels), ("recall (sensitivity)", "precision (positive predictive value)"))
+    return _curve("PR", _of_images(scores, labels), ("recall (sensitivity)", "precision (positive predictive value)"))
 
 
 def precision_recall_points(
@@ -95,7 +95,7 @@ def detection_precision_recall_curve(data: FreeResponseData) -> Curve:
     Raises:
         ValueError: without a lesion.
     """
-    return _curve(_of_marks(data), ("share of lesions found", "share of marks that found a lesion"))
+    return _curve("PR of marks", _of_marks(data), ("share of lesions found", "share of marks that found a lesion"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +113,19 @@ class _Ranking:
         return self.positives_per_case.size
 
     def points(self, counts: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Recall and precision at each threshold; NaN recall without a positive, precision 1 where nothing counts."""
+        """Recall and precision at each threshold; NaN recall without a positive.
+
+        Above the highest rating of the sample precision is what it is there, or 1 without any.
+        """
         weight = counts[self.case]
         hits = np.cumsum(weight * self.positive)[self.last].astype(np.float64)
         marked = np.cumsum(weight)[self.last]
         total = int((counts * self.positives_per_case).sum())
         recall = hits / total if total else np.full(hits.size, math.nan)
-        return recall, np.divide(hits, marked, out=np.ones(hits.size), where=marked > 0)
+        counted = marked > 0
+        first = int(np.argmax(counted)) if counted.any() else None
+        start = 1.0 if first is None else hits[first] / marked[first]
+        return recall, np.divide(hits, marked, out=np.full(hits.size, start), where=counted)
 
     def average_precision(self, counts: IntArray) -> float:
         recall, precision = self.points(counts)
@@ -157,10 +163,10 @@ def _estimate(ranking: _Ranking, cohort: Cohort, bootstrap: Bootstrap) -> Estima
     return bootstrap.estimate(ranking.average_precision, cohort)
 
 
-def _curve(ranking: _Ranking, labels: tuple[str, str]) -> Curve:
+def _curve(name: str, ranking: _Ranking, labels: tuple[str, str]) -> Curve:
     if not ranking.positives_per_case.any():
         raise ValueError(_NO_POSITIVE)
     recall, precision = ranking.points(np.ones(ranking.n_cases, dtype=np.int64))
     first = precision[0] if precision.size else 1.0
     x, y = np.append(0.0, recall), np.append(first, precision)
-    return Curve("PR", x, y, np.append(np.inf, ranking.thresholds), *labels, extends=False, steps=True)
+    return Curve(name, x, y, np.append(np.inf, ranking.thresholds), *labels, extends=False, steps=True)

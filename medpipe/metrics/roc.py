@@ -1,4 +1,4 @@
-"""Area under the ROC curve (AUC) with DeLong's variance, paired comparison, and several labels at once.
+"""Area under the ROC curve (AUC) with DeLong's variance, and paired comparison.
 
 Scores are numbers, higher for more suspicious; labels are 1 (diseased) or 0. Minus infinity is a score like
 any other (a case without a mark); NaN and plus infinity are errors. For intervals that resample patients with
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -29,13 +28,12 @@ from medpipe.metrics.intervals import Comparison, Estimate, check_level
 __all__ = [
     "AucComparison",
     "DeLong",
-    "MultilabelAuc",
     "auc",
     "auc_estimate",
     "compare_aucs",
     "delong",
-    "multilabel_auc",
     "roc_curve",
+    "scores_and_labels",
 ]
 
 AucInterval = Literal["normal", "logit"]
@@ -73,21 +71,6 @@ class AucComparison(Comparison):
     z: float
 
 
-@dataclass(frozen=True)
-class MultilabelAuc:
-    """AUC of each class, and their mean.
-
-    Attributes:
-        by_class: AUC of each class by name; NaN where a class lacks positives or negatives.
-        mean: unweighted mean over the classes that have an AUC; NaN when none has.
-        undefined: names of the classes left out of the mean.
-    """
-
-    by_class: dict[str, float]
-    mean: float
-    undefined: tuple[str, ...]
-
-
 def auc(scores: ArrayLike, labels: ArrayLike) -> float:
     """Area under the ROC curve: the share of (non-diseased, diseased) pairs in order, ties counting half.
 
@@ -115,7 +98,7 @@ def delong(scores: ArrayLike, labels: ArrayLike) -> DeLong:
     Raises:
         ValueError: as ``auc``.
     """
-    values, diseased = _checked(scores, labels)
+    values, diseased = scores_and_labels(scores, labels)
     healthy_scores, diseased_scores = values[~diseased], values[diseased]
     n, m = healthy_scores.size, diseased_scores.size
     if n == 0 or m == 0:
@@ -202,41 +185,13 @@ def compare_aucs(
     return AucComparison(*estimates, estimate, p, _covariance(a.v10, b.v10, a.v01, b.v01), z)
 
 
-def multilabel_auc(scores: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> MultilabelAuc:
-    """AUC of each class and their unweighted mean.
-
-    A class without positives or without negatives has no AUC: it is NaN, is listed, and is left out of the
-    mean with a RuntimeWarning.
-
-    Args:
-        scores: (cases, classes).
-        labels: (cases, classes), 0 or 1.
-        names: one per class.
-
-    Raises:
-        ValueError: when shapes or names do not fit, or as ``auc``.
-    """
-    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels)
-    if values.ndim != 2 or values.shape != truth.shape:
-        raise ValueError(f"scores and labels must both be (cases, classes), found {values.shape} and {truth.shape}")
-    if len(names) != values.shape[1] or len(set(names)) != len(names):
-        raise ValueError(f"{values.shape[1]} classes need as many different names, found {list(names)}")
-    by_class = {name: delong(values[:, k], truth[:, k]).auc for k, name in enumerate(names)}
-    undefined = tuple(name for name, area in by_class.items() if math.isnan(area))
-    if undefined:
-        text = f"no AUC for {', '.join(undefined)}: no positive or no negative case; left out of the mean"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
-    areas = [area for area in by_class.values() if not math.isnan(area)]
-    return MultilabelAuc(by_class, float(np.mean(areas)) if areas else math.nan, undefined)
-
-
 def roc_curve(scores: ArrayLike, labels: ArrayLike) -> Curve:
     """The ROC curve.
 
     Raises:
         ValueError: when only one class is there, or as ``auc``.
     """
-    values, diseased = _checked(scores, labels)
+    values, diseased = scores_and_labels(scores, labels)
     healthy_scores, diseased_scores = values[~diseased], values[diseased]
     n, m = healthy_scores.size, diseased_scores.size
     if n == 0 or m == 0:
@@ -246,7 +201,8 @@ def roc_curve(scores: ArrayLike, labels: ArrayLike) -> Curve:
     return Curve("ROC", x / n, y / m, thresholds, *labels_of_axes, extends=True)
 
 
-def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, BoolArray]:
+def scores_and_labels(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """Scores as float64 and labels as booleans, checked as ``auc`` says."""
     values, diseased = float_vector(scores, "scores"), binary_array(labels, "labels")
     if values.shape != diseased.shape:
         raise ValueError(f"{values.size} scores for labels of shape {diseased.shape}")

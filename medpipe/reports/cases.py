@@ -14,10 +14,13 @@ from urllib.parse import quote
 from medpipe.reports.formats import number
 from medpipe.reports.thumbnails import picture_path, thumbnails
 
-__all__ = ["PRINTED", "cases_section"]
+__all__ = ["LISTED", "PRINTED", "cases_section"]
 
 PRINTED = 50
 """Cases in the table for print and for readers without scripts."""
+
+LISTED = 20_000
+"""Most cases that a page lists; a browser takes long over more, and all are in results.json."""
 
 _MISS, _FALSE_POSITIVE, _RIGHT, _UNKNOWN = "miss", "false positive", "right", ""
 
@@ -27,6 +30,8 @@ def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, A
     threshold = _threshold(results)
     cases = [_Case(case, run, threshold) for case, run in _joined(rows, results)]
     cases.sort(key=lambda case: case.order)
+    total = len(cases)
+    del cases[LISTED:]
     columns = [column for column in _COLUMNS if any(column.value(case) not in (None, "") for case in cases)]
     if len(columns) < 3 and all(case.score is None for case in cases):  # no more than names and labels
         return None
@@ -36,7 +41,8 @@ def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, A
     cells = [[_cell(column.value(case)) for column in columns] for case in cases]
     return {
         "columns": columns,
-        "total": len(cases),
+        "total": total,
+        "listed": len(cases),
         "order": _order_in_words(results),
         "judged": any(case.outcome for case in cases),
         "threshold": threshold,

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import medpipe
 from medpipe.bundles import find_bundle
-from medpipe.errors import InputDataError, RequestError
+from medpipe.errors import RequestError
 from medpipe.io.atomic import write_text
 from medpipe.predictions.results import read_results
 from medpipe.predictions.run_folder import read_run, sha256_of_file
@@ -71,8 +69,7 @@ def write_report(folder: str | Path, comparison: dict[str, Any] | None = None) -
 
     Args:
         folder: Of a run, or of scores.
-        comparison: With a second model, laid out as "comparison" of results.json, which it stands in for when the
-            results have none.
+        comparison: With a second model, laid out as "comparison" of results.json, whose place it takes.
 
     Returns:
         The page's path. The same files give the same page, byte for byte.
@@ -87,8 +84,7 @@ def write_report(folder: str | Path, comparison: dict[str, Any] | None = None) -
     if run is None and results is None:
         raise RequestError(f"'{folder}' holds neither run.json nor results.json; nothing to report on")
     if results is not None:
-        _check(results, folder / "results.json")
-        comparison = results.get("comparison") or comparison
+        comparison = comparison or results.get("comparison")
     page = folder / "report" / "index.html"
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
@@ -96,18 +92,6 @@ def write_report(folder: str | Path, comparison: dict[str, Any] | None = None) -
         raise RequestError(f"report folder '{page.parent}' cannot be made ({error.strerror or error})") from error
     write_text(page, _render(_context(folder, run, results, comparison)))
     return page
-
-
-def _check(results: dict[str, Any], path: Path) -> None:
-    """Raise InputDataError where results are not as the schema says, naming the place."""
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads((Path(medpipe.__file__).parent / "predictions" / "results.schema.json").read_text("utf-8"))
-    validator = Draft202012Validator(schema)
-    error = next(iter(sorted(validator.iter_errors(results), key=lambda found: list(map(str, found.path)))), None)
-    if error is not None:
-        place = "/".join(str(part) for part in error.absolute_path) or "the whole"
-        raise InputDataError(f"results '{path}', {place}: {error.message[:200]}; make the results anew")
 
 
 def _context(

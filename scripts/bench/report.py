@@ -1,17 +1,18 @@
-"""How long the report takes over many cases, and how much memory.
+"""Evaluation and report of many cases, from tables to the page: wall and CPU seconds, and peak memory.
 
-python scripts/bench/report.py [--cases 10000] [--figures 20] [--runs 3]
+Each run is a fresh process: `medpipe score froc` on generated marks, image scores and lesions, with 2,000 resamples, bands,
+calibration and five subgroup variables (more than 20 figures); then `medpipe report` on its results alone.
 
-The results are made up here, with as many figures, five curves of 1,000 points with bands, five subgroup variables,
-three operating points, calibration and a second model; each run writes the page in a fresh process.
+    python scripts/bench/report.py [--cases 10000] [--runs 3]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
+import csv
+import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,119 +21,75 @@ import time
 from pathlib import Path
 from typing import Any
 
-WRITE = "import sys; from medpipe.reports.page import write_report; write_report(sys.argv[1])"
+import numpy as np
 
 
-def figure(name: str, value: float, width: float = 0.05) -> dict[str, Any]:
-    """A figure with an interval around its value."""
-    method = "percentile bootstrap of 8000 patients, 2000 resamples, seed 0"
-    limits = {"low": max(value - width, 0.0), "high": min(value + width, 1.0)}
-    more = {"definition": f"what {name} is", "level": 0.95, "method": method, "n": 8000, "reason": None, "text": name}
-    return {"name": name, "value": value, **limits, **more}
+def write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
 
 
-def curve(name: str, points: int = 1000) -> dict[str, Any]:
-    """A curve with a band at a hundred places."""
-    x = [k / (points - 1) for k in range(points)]
-    grid = [k / 100 for k in range(101)]
-    band = {
-        "x": grid,
-        "low": [max(v**0.3 - 0.05, 0) for v in grid],
-        "high": [min(v**0.3 + 0.05, 1) for v in grid],
-        "level": 0.95,
-        "method": "pointwise bootstrap of patients",
-        "n": 8000,
-    }
-    axes = {"x_label": "false positives", "y_label": "sensitivity", "extends": True, "area": 0.8, "n_points": points}
-    return {"name": name, "x": x, "y": [v**0.3 for v in x], "thresholds": [1 - v for v in x], "band": band, **axes}
+def tables(folder: Path, cases: int) -> None:
+    """A run folder with cases.csv and marks.csv, and lesions.csv: a third diseased, two images of every tenth patient."""
+    draw = np.random.default_rng(0)
+    scores, marks, lesions = [], [], []
+    for k in range(cases):
+        name = f"case-{k:06d}"
+        places = draw.uniform(50, 450, (draw.integers(1, 3) if k % 3 == 0 else 0, 2))
+        found = [place + draw.normal(0, 8, 2) for place in places if draw.random() < 0.8]
+        false = draw.uniform(0, 500, (draw.poisson(1.2), 2))
+        rated = [(x, y, draw.beta(4, 3)) for x, y in found] + [(x, y, draw.beta(2, 5)) for x, y in false]
+        marks += [[name, f"{x:.2f}", f"{y:.2f}", f"{rating:.5f}"] for x, y, rating in rated]
+        scores.append([name, "done", "", f"{max((rating for *_, rating in rated), default=0.01):.5f}"])
+        patient = f"p{k - 1 if k % 20 == 1 else k}"
+        facts = [patient, "FM"[k % 2], int(draw.integers(1, 95)), "abc"[k % 3], ["PA", "AP"][k % 2], f"maker {k % 4}"]
+        lesions += [[name, *facts, f"{x:.2f}", f"{y:.2f}", 20] for x, y in places] or [[name, *facts, "", "", ""]]
+    (folder / "run").mkdir()
+    write_csv(folder / "run" / "cases.csv", ["case", "status", "reason", "score"], scores)
+    write_csv(folder / "run" / "marks.csv", ["case", "x", "y", "score"], marks)
+    groups = ["patient", "sex", "age", "site", "view", "manufacturer"]
+    write_csv(folder / "lesions.csv", ["case", *groups, "x", "y", "radius"], lesions)
 
 
-def operating_point(name: str) -> dict[str, Any]:
-    """An operating point with four shares."""
-    shares = {key: figure(key, 0.8) for key in ("sensitivity", "specificity", "ppv", "npv")}
-    counts = {"tp": 1600, "fp": 1600, "tn": 6400, "fn": 400}
-    return {"name": name, "rule": "given", "preset": True, "threshold": 0.5, "counts": counts, **shares, "reason": None}
-
-
-def results(cases: int, figures: int) -> dict[str, Any]:
-    """The content of a results.json over ``cases`` cases."""
-    draw = random.Random(0)
-    curves = {name: curve(name) for name in ("ROC", "PR", "FROC", "AFROC", "wAFROC")}
-    groups = [
-        {"name": f"group {k}", "n": 100, "diseased": 20, "patients": 90, "figure": figure("AUC", 0.85)}
-        for k in range(6)
-    ]
-    observed = [figure("Observed share", (k + 0.5) / 10) for k in range(10)]
-    bins = [
-        {"low": k / 10, "high": (k + 1) / 10, "n": 99, "mean_score": (k + 0.5) / 10, "observed": observed[k]}
-        for k in range(10)
-    ]
-    second = {"first": "new", "second": "old", "n": cases, "statement": "They do not differ.", "curves": curves}
-    compared = {"name": "AUC", "difference": figure("Difference", 0.01), "p": 0.4, "test": "DeLong"}
-    return {
-        "format": "medpipe-results/1",
-        "task": "localization",
-        "data": {"name": "benchmark", "generated": True},
-        "cohort": {
-            "listed": cases,
-            "without_result": [],
-            "analysed": cases,
-            "diseased": cases // 5,
-            "nondiseased": cases - cases // 5,
-            "patients": cases,
-        },
-        "headline": [figure(f"figure {k}", 0.8 + k / 200) for k in range(figures)],
-        "curves": curves,
-        "operating_points": [operating_point(f"point {k}") for k in range(3)],
-        "calibration": {"figures": [figure("Brier score", 0.1)], "bins": bins, "reason": None},
-        "subgroups": [{"variable": f"variable {k}", "figure": "AUC", "groups": groups} for k in range(5)],
-        "comparison": {
-            **second,
-            "figures": [{**compared, "first": figure("AUC", 0.85), "second": figure("AUC", 0.84)}],
-        },
-        "cases": [
-            {
-                "case": f"case{k:06d}",
-                "patient": str(k),
-                "diseased": k % 5 == 0,
-                "score": draw.random(),
-                "lesions": int(k % 5 == 0),
-                "found": draw.randrange(2) * int(k % 5 == 0),
-                "false_positives": 3,
-                "false_positive_ratings": [draw.random() for _ in range(3)],
-                "groups": {"sex": "F", "site": "north"},
-            }
-            for k in range(cases)
-        ],
-    }
-
-
-def run(folder: Path) -> tuple[float, float, float]:
-    """Wall seconds, CPU seconds and peak MiB of one process that writes the page."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", WRITE, str(folder)], check=True)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
+def measured(arguments: list[str]) -> tuple[float, float]:
+    """Wall and CPU seconds of one medpipe command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "medpipe.cli.main", *arguments], check=True, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, cpu
 
 
 def main() -> None:
-    """Time the report in fresh processes and print medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--figures", type=int, default=20)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
+    times: dict[str, list[tuple[float, float]]] = {"score and report": [], "report alone": []}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "results.json").write_text(json.dumps(results(options.cases, options.figures)))
-        run(folder)  # warms the page cache
-        wall, cpu, peak = (
-            statistics.median(column) for column in zip(*(run(folder) for _ in range(options.runs)), strict=True)
-        )
-        size = (folder / "report" / "index.html").stat().st_size / 1e6
-    print(
-        f"{options.cases:,} cases, {options.figures} figures: wall {wall:.2f} s, CPU {cpu:.2f} s, peak {peak:.0f} MiB, page {size:.2f} MB"
-    )
+        folder, out = Path(name), Path(name) / "out"
+        tables(folder, options.cases)
+        score = [
+            "score",
+            "froc",
+            str(folder / "run"),
+            str(folder / "lesions.csv"),
+            "--criterion",
+            "radius",
+            "-o",
+            str(out),
+        ]
+        for _ in range(options.runs):
+            shutil.rmtree(out, ignore_errors=True)
+            times["score and report"].append(measured(score))
+            times["report alone"].append(measured(["report", str(out)]))
+        size = os.path.getsize(out / "report" / "index.html")
+    for what, found in times.items():
+        wall, cpu = (statistics.median(column) for column in zip(*found, strict=True))
+        print(f"{what:18} {options.cases:,} cases: {wall:6.2f} s wall {cpu:6.2f} s CPU")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"peak memory {peak:.0f} MiB, page {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

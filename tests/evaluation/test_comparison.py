@@ -90,10 +90,20 @@ def test_the_comparison_of_marks_is_the_paired_bootstrap() -> None:
     from medpipe.evaluation.comparison import _case
 
     first, second = mark_results(2.0), mark_results(0.3)
-    one, two = (FreeResponseData.from_cases(_case(row) for row in r["cases"]) for r in (first, second))
+    one, two = (FreeResponseData.from_cases(_case(row, row["patient"]) for row in r["cases"]) for r in (first, second))
     oracle = compare_figures_of_merit(one, two, "wAFROC", FEW)
     found = compare_results(first, second, NAMES, FEW)["figures"][1]
     assert (found["difference"]["low"], found["p"]) == pytest.approx((oracle.difference.low, oracle.p))
+
+
+def test_marks_are_compared_when_one_model_lacks_cases_of_other_patients(valid) -> None:
+    """Patients are numbered within each result; the numbers of two results need not agree."""
+    first, second = mark_results(2.0), mark_results(0.3)
+    second["cases"] = [{**row, "patient": str(k + 1)} for k, row in enumerate(second["cases"][5:])]
+    found = compare_results(first, second, NAMES, FEW)
+    assert found["n"] == 55
+    first["cases"] = first["cases"][5:]
+    assert compare_results(first, second, NAMES, FEW)["figures"] == found["figures"]
 
 
 def test_classes_are_compared_one_by_one_and_by_their_mean(valid) -> None:

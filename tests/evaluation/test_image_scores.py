@@ -113,8 +113,10 @@ def test_intervals_of_images_say_when_these_are_not_independent() -> None:
     point = results["operating_points"][0]
     assert "several images of one patient" in point["reason"]
     assert "several images of one patient" in point["specificity"]["reason"]
-    assert "several images of one patient" in results["headline"][0]["reason"]
-    assert results["headline"][1]["reason"] is None
+    by_patient, by_image = results["headline"][:2]
+    assert (by_patient["name"], by_patient["reason"], by_patient["n"]) == ("AUC", None, 60)
+    assert by_image["name"] == "AUC, images taken as independent"
+    assert "several images of one patient" in by_image["reason"]
     assert evaluate_image_scores(*simulated(), FEW)["operating_points"][0]["reason"] is None
 
 
@@ -154,3 +156,30 @@ def test_a_large_curve_is_stored_with_a_thousand_points_and_its_whole_area(valid
     assert (roc["x"][0], roc["y"][0], roc["x"][-1], roc["y"][-1]) == (0, 0, 1, 1)
     assert np.trapezoid(roc["y"], roc["x"]) == pytest.approx(roc["area"], abs=1e-3)
     assert roc["area"] == pytest.approx(roc_auc_score(labels, values))
+
+
+def test_near_one_the_logit_interval_stands_beside_the_normal_one() -> None:
+    scores, truth = simulated()
+    clear = {case.case: scores[case.case] + 0.45 * case.diseased for case in truth}
+    normal, logit, *_ = evaluate_image_scores(clear, truth, FEW)["headline"]
+    assert logit["name"] == "AUC, logit interval"
+    assert logit["value"] == normal["value"] > 0.9
+    assert logit["low"] < normal["low"]
+
+
+def test_a_handful_of_patients_allows_no_verdict() -> None:
+    truth = [TruthCase(f"c{k}", k < 4, f"p{k}") for k in range(8)]
+    results = evaluate_image_scores(
+        dict(zip((f"c{k}" for k in range(8)), [9, 8, 3, 7, 6, 2, 1, 0], strict=True)), truth, FEW
+    )
+    assert results["headline"][0]["low"] > 0.5
+    assert "cannot be said: a group has only 4 patients" in results["statement"]
+
+
+def test_a_threshold_fixed_before_is_shown_also_where_all_are_diseased(valid) -> None:
+    truth = [TruthCase(f"c{k}", True, f"p{k}") for k in range(4)]
+    (point,) = valid(evaluate_image_scores({f"c{k}": k / 4 for k in range(4)}, truth, FEW, thresholds=[0.5]))[
+        "operating_points"
+    ]
+    assert point["counts"] == {"tp": 2, "fp": 0, "tn": 0, "fn": 2}
+    assert point["specificity"]["value"] is None

@@ -180,3 +180,16 @@ def test_another_name_of_a_figure_leads_under_its_own() -> None:
     results = evaluate_reader_study(froc_study(), FEW, ["JAFROC"])
     assert results["reader_study"]["main_figure"] == "AFROC"
     assert results["headline"][0]["name"] == "AFROC, a"
+
+
+def test_the_headline_ends_at_one_where_the_exact_interval_goes_beyond() -> None:
+    draw = np.random.default_rng(4)
+    labels = np.arange(24) % 2
+    rows = [[FreeResponseData.from_scores(labels * 2.2 + draw.normal(size=24), labels) for _ in range(3)] for _ in "ab"]
+    results = evaluate_reader_study(ReaderStudy(("a", "b"), ("x", "y", "z"), tuple(map(tuple, rows))), FEW)
+    exact = results["reader_study"]["tests"]["Wilcoxon"]["OR"]["RRRC"]["per_modality"]
+    beyond = [place for place, row in enumerate(exact) if row["ci_high"] > 1]
+    assert beyond
+    for place in beyond:
+        assert results["headline"][place]["high"] == 1
+        assert "beyond what is possible" in results["headline"][place]["reason"]

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medpipe.metrics.bands import free_response_band
+from medpipe.metrics.bands import curve_band, few_resamples, free_response_band
 from medpipe.metrics.free_response import FreeResponseData
 from medpipe.metrics.froc import CURVES, curve_points, operating_curve
-from medpipe.metrics.intervals import Bootstrap
+from medpipe.metrics.intervals import Bootstrap, Cohort
+from medpipe.metrics.precision_recall import precision_recall_curve, precision_recall_points
+from medpipe.metrics.roc import roc_curve
 
 
 @given(seed=st.integers(0, 10**6), name=st.sampled_from(CURVES))
@@ -68,6 +70,48 @@ def test_the_band_surrounds_the_curve_and_narrows_with_more_cases(simulated, nam
         assert (band.high[middle] >= value - 0.02).all()
         widths.append((band.high - band.low)[middle].mean())
     assert widths[1] < widths[0] / 2.5
+
+
+@pytest.mark.parametrize("levels", [6, 10**6])
+def test_the_band_of_precision_holds_the_quantiles_of_curves_drawn_by_hand(levels: int) -> None:
+    draw = np.random.default_rng(levels)
+    labels = draw.random(40) < 0.4
+    scores, cohort, bootstrap = draw.integers(0, levels, 40) + 0.0, Cohort(labels), Bootstrap(80, seed=3, level=0.9)
+    band = curve_band(
+        precision_recall_points(scores, labels), precision_recall_curve(scores, labels), cohort, bootstrap
+    )
+    ordinates = []
+    for number in range(80):
+        counts = cohort.counts(3, number)
+        score, label = np.repeat(scores, counts), np.repeat(labels, counts)
+        above = [score >= threshold for threshold in np.unique(score)[::-1]]
+        points = [(label[part].sum() / label.sum(), label[part].mean()) for part in above]
+        ordinates.append([next(y for recall, y in points if recall >= x - 1e-9) for x in band.x])
+    low, high = np.quantile(ordinates, (0.05, 0.95), axis=0)
+    np.testing.assert_allclose(band.low, low, atol=1e-12)
+    np.testing.assert_allclose(band.high, high, atol=1e-12)
+
+
+def test_the_band_of_an_roc_curve_holds_the_quantiles_of_curves_drawn_by_hand() -> None:
+    draw = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 15)
+    scores, bootstrap = draw.normal(size=30) + labels, Bootstrap(60, seed=1)
+    data, ordinates = FreeResponseData.from_scores(scores, labels), []
+    band = free_response_band(data, operating_curve(data, "ROC"), bootstrap)
+    for number in range(60):
+        counts = data.cohort.counts(1, number)
+        x, y = roc_curve(np.repeat(scores, counts), np.repeat(labels, counts)).line()
+        ordinates.append(np.interp(band.x, x, y))
+    low, high = np.quantile(ordinates, (0.025, 0.975), axis=0)
+    np.testing.assert_allclose(band.low, low, atol=1e-12)
+    np.testing.assert_allclose(band.high, high, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_cases", "used"), [(2000, 100, 2000), (2000, 20_000, 1000), (2000, 10**6, 200), (50, 10**6, 50)]
+)
+def test_large_samples_are_resampled_less_often_for_a_band(asked: int, n_cases: int, used: int) -> None:
+    assert few_resamples(Bootstrap(asked, seed=7), n_cases) == Bootstrap(used, seed=7)
 
 
 def test_a_single_diseased_patient_gives_no_band(simulated) -> None:

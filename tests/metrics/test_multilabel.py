@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from medpipe.metrics.intervals import Bootstrap
-from medpipe.metrics.multilabel import multilabel_estimates
+from medpipe.metrics.multilabel import multilabel_estimates, multilabel_mean_statistic
 from medpipe.metrics.roc import auc_estimate
 
 FEW = Bootstrap(n_resamples=200)
@@ -45,6 +45,15 @@ def test_a_case_with_an_unknown_label_is_left_out_for_this_class_only() -> None:
     assert found.classes[0].positives + found.classes[0].negatives == 40
     assert found.classes[0].auc.value == pytest.approx(roc_auc_score(labels[20:, 0], scores[20:, 0]))
     assert found.classes[1].positives + found.classes[1].negatives == 60
+
+
+def test_a_sample_that_lacks_one_of_the_classes_has_no_mean() -> None:
+    scores, labels = example()
+    mean = multilabel_mean_statistic(scores, labels)
+    assert mean(np.ones(60, dtype=np.int64)) == pytest.approx(
+        np.mean([roc_auc_score(labels[:, k], scores[:, k]) for k in range(3)])
+    )
+    assert np.isnan(mean((labels[:, 0] == 0).astype(np.int64)))
 
 
 def test_no_class_with_both_labels_has_no_mean() -> None:

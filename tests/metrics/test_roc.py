@@ -16,7 +16,6 @@ from medpipe.metrics.roc import (
     auc_estimate,
     compare_aucs,
     delong,
-    multilabel_auc,
     roc_curve,
 )
 
@@ -226,48 +225,6 @@ def test_unknown_intervals_and_levels_are_refused() -> None:
         auc_estimate(SCORES, LABELS, interval="exact")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="level must lie between 0 and 1"):
         compare_aucs(SCORES, SCORES, LABELS, level=95)
-
-
-# Several labels
-
-
-def test_mean_of_classes_leaves_out_those_without_both_kinds_with_a_warning() -> None:
-    scores = np.array([[1, 1, 1, 4], [2, 2, 2, 3], [3, 3, 3, 2], [4, 4, 4, 1]])
-    labels = np.array([[0, 0, 1, 0], [0, 0, 1, 1], [1, 0, 1, 0], [1, 0, 1, 1]])
-    with pytest.warns(RuntimeWarning, match="no AUC for Mass, Hernia"):
-        result = multilabel_auc(scores, labels, ["Nodule", "Mass", "Hernia", "Edema"])
-    assert result.by_class["Nodule"] == 1
-    assert result.by_class["Edema"] == 0.25
-    assert math.isnan(result.by_class["Mass"])
-    assert result.undefined == ("Mass", "Hernia")
-    assert result.mean == 0.625
-
-
-def test_mean_without_any_defined_class_is_nan() -> None:
-    with pytest.warns(RuntimeWarning, match="no AUC for A"):
-        assert math.isnan(multilabel_auc([[1], [2]], [[0], [0]], ["A"]).mean)
-
-
-def test_mean_of_classes_equals_that_of_scikit_learn() -> None:
-    generator = np.random.default_rng(0)
-    scores, labels = generator.normal(size=(60, 14)), generator.integers(0, 2, (60, 14))
-    result = multilabel_auc(scores, labels, [f"class {k}" for k in range(14)])
-    assert result.undefined == ()
-    assert result.mean == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores, average="macro"), abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("scores", "labels", "names", "message"),
-    [
-        ([[1], [2]], [[0, 1], [1, 0]], ["A"], "must both be"),
-        ([1, 2], [0, 1], ["A"], "must both be"),
-        ([[1], [2]], [[0], [1]], ["A", "B"], "1 classes need as many different names"),
-        ([[1, 1], [2, 2]], [[0, 0], [1, 1]], ["A", "A"], "different names"),
-    ],
-)
-def test_classes_must_fit(scores: list, labels: list, names: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        multilabel_auc(scores, labels, names)
 
 
 # Curve

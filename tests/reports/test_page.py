@@ -175,11 +175,11 @@ def test_a_comparison_shows_both_models_their_difference_and_its_test(sample, pa
     assert "The two are not shown to differ." in path.read_text()
 
 
-def test_a_comparison_in_the_results_goes_before_the_one_given(sample, page_of) -> None:
+def test_a_comparison_that_is_given_goes_before_the_one_in_the_results(sample, page_of) -> None:
     given = {**sample.comparison(), "first": "given"}
     text = Page(page_of({**sample.roc(), "comparison": sample.comparison()}, given)).text("comparison")
-    assert "new <i>model</i>" in text
-    assert "given" not in text
+    assert "given (first)" in text
+    assert "new <i>model</i> (first)" not in text
 
 
 def test_classes_stand_by_falling_auc_and_undefined_ones_apart(sample, page_of) -> None:

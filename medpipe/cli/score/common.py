@@ -111,6 +111,8 @@ def write(
         return
     for estimate in results["headline"]:
         say(estimate["text"])
+    if "statement" in results:
+        say(results["statement"])
     if "comparison" in results:
         say(results["comparison"]["statement"])
     say(f"Report: {page}")

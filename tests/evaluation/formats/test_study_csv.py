@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +129,7 @@ def test_mutated_tables_are_read_or_refused_with_a_reason(tmp_path, data: st.Dat
     texts = list(data.draw(st.sampled_from([(RATINGS, TRUTH), (SCORES, LABELS)])))
     for _ in range(data.draw(st.integers(1, 3))):
         which = data.draw(st.integers(0, 1))
-        rows = [row for row in csv.reader(io.StringIO(texts[which])) if row]
+        rows = [line.split(",") for line in texts[which].split("\n") if line]
         if not rows:
             continue
         row = data.draw(st.sampled_from(rows))
