@@ -109,7 +109,7 @@ def write(
     if as_json:
         show_json({"results": str(folder / "results.json"), "report": str(page), "headline": results["headline"]})
         return
-    for estimate in results["headline"]:
+    for estimate in [*results["headline"], *([results["froc"]["mean"]] if "froc" in results else [])]:
         say(estimate["text"])
     if "statement" in results:
         say(results["statement"])
