@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -97,10 +98,11 @@ def _cell(value: Any) -> str:
 
 
 def read_table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV table with a header row.
+    """Read a table: CSV with a header row, or JSON (a name that ends with .json) with a list of objects.
 
     Returns:
-        One dictionary per row; names and values are stripped of blanks.
+        One dictionary of texts per row; names and values are stripped of blanks. In JSON a key that is left out, or
+        null, is an empty cell.
 
     Raises:
         InputDataError: The file is missing, empty, not text, or lacks a required column; or a row has another number
@@ -110,20 +112,11 @@ def read_table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
 
 
 def numbered_rows(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """As :func:`read_table`, each row with its line in the file (the last one of a row that has several)."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputDataError(f"table '{path}' does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputDataError(f"table '{path}' cannot be read as UTF-8 text ({error})") from error
-    reader = csv.reader(io.StringIO(text))
-    try:
-        lines = [(reader.line_num, fields) for fields in reader]
-    except csv.Error as error:
-        raise InputDataError(f"table '{path}', line {reader.line_num}: no CSV ({error})") from error
-    if not lines:
-        raise InputDataError(f"table '{path}' is empty; expected a header with {', '.join(required)}")
+    """As :func:`read_table`, each row with its line in the file (the last one of a row that has several).
+
+    In JSON the number of the entry, from 1, stands for the line.
+    """
+    lines = _json_lines(path) if path.suffix.lower() == ".json" else _csv_lines(path, required)
     header = [name.strip() for name in lines[0][1]]
     twice = [name for place, name in enumerate(header) if name in header[:place]]
     if twice:
@@ -139,3 +132,48 @@ def numbered_rows(path: Path, required: Sequence[str]) -> list[tuple[int, dict[s
             raise InputDataError(f"table '{path}', line {number}: {len(fields)} fields, but {len(header)} columns")
         rows.append((number, {name: value.strip() for name, value in zip(header, fields, strict=True)}))
     return rows
+
+
+_Lines = list[tuple[int, list[str]]]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputDataError(f"table '{path}' does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputDataError(f"table '{path}' cannot be read as UTF-8 text ({error})") from error
+
+
+def _csv_lines(path: Path, required: Sequence[str]) -> _Lines:
+    """Header and rows, with their lines in the file."""
+    reader = csv.reader(io.StringIO(_text(path)))
+    try:
+        lines = [(reader.line_num, fields) for fields in reader]
+    except csv.Error as error:
+        raise InputDataError(f"table '{path}', line {reader.line_num}: no CSV ({error})") from error
+    if not lines:
+        raise InputDataError(f"table '{path}' is empty; expected a header with {', '.join(required)}")
+    return lines
+
+
+def _json_lines(path: Path) -> _Lines:
+    """Names of all keys as a header, and the entries as rows of texts."""
+    try:
+        entries = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputDataError(f"table '{path}' is no JSON ({error})") from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputDataError(f"table '{path}': expected a JSON list of objects, one per row")
+    header = list(dict.fromkeys(key for entry in entries for key in entry))
+    rows = [(n, [_json_cell(path, n, key, entry.get(key)) for key in header]) for n, entry in enumerate(entries, 1)]
+    return [(0, header), *rows]
+
+
+def _json_cell(path: Path, line: int, key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InputDataError(f"table '{path}', line {line}, column '{key}': expected a number or a text")
+    return value if isinstance(value, str) else repr(value)

@@ -139,3 +139,30 @@ def test_luna16_files_are_scored_as_they_are(tmp_path, shared_data, capsys) -> N
     assert (scored["cohort"]["analysed"], scored["cohort"]["lesions"]) == (888, 1186)
     assert scored["froc"]["mean"]["value"] == 1.0  # a detector that marks every nodule and nothing else
     assert "Mean sensitivity" in capsys.readouterr().err
+
+
+def test_json_tables_give_the_figures_of_csv_tables(tmp_path) -> None:
+    tables = {
+        "ratings": [
+            {"modality": m, "reader": r, "case": c, "rating": (k * 7 + len(m + r)) % 5}
+            for m in ("A", "BB")
+            for r in ("x", "yy")
+            for k, c in enumerate("abcdef")
+        ],
+        "truth": [{"case": c, "label": int(c < "d")} for c in "abcdef"],
+    }
+    for name, rows in tables.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    for kind in ("csv", "json"):
+        files = [str(tmp_path / f"{name}.{kind}") for name in tables]
+        assert invoke(["score", "mrmc", *files, "-o", str(tmp_path / kind)]) == 0
+    assert results(tmp_path / "csv")["reader_study"] == results(tmp_path / "json")["reader_study"]
+    marks = [{"case": "a", "x": 5, "y": 5, "score": 0.5}]
+    lesions = [{"case": "a", "x": 5, "y": 6, "radius": 3}, {"case": "b"}]
+    for name, rows in (("marks", marks), ("lesions", lesions)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    files = [str(tmp_path / "marks.json"), str(tmp_path / "lesions.json")]
+    assert invoke(["score", "froc", *files, "--criterion", "radius", "-o", str(tmp_path / "froc"), *FEW]) == 0
+    assert results(tmp_path / "froc")["froc"]["mean"]["value"] == 1.0

@@ -51,3 +51,32 @@ def test_wrong_tables_are_refused_with_the_place(tmp_path, content, message) -> 
 def test_a_missing_table_is_named(tmp_path) -> None:
     with pytest.raises(InputDataError, match=r"none.csv' does not exist"):
         read_table(tmp_path / "none.csv", ["case"])
+
+
+def test_a_table_may_be_a_json_list_of_objects(tmp_path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(
+        '[{"case": "a", "score": 0.25}, {"case": "b", "score": 3, "sex": "F"}, {"case": "c", "score": null}]'
+    )
+    assert read_table(path, ["case", "score"]) == [
+        {"case": "a", "score": "0.25", "sex": ""},
+        {"case": "b", "score": "3", "sex": "F"},
+        {"case": "c", "score": "", "sex": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "expected a JSON list of objects"),
+        ("[1]", "expected a JSON list of objects"),
+        ("[", "is no JSON"),
+        ("[]", "lacks the column 'case'"),
+        ('[{"case": ["a"]}]', "line 1, column 'case': expected a number or a text"),
+        ('[{"case": true}]', "expected a number or a text"),
+    ],
+)
+def test_wrong_json_tables_are_refused_with_the_place(tmp_path, content, message) -> None:
+    (tmp_path / "t.json").write_text(content)
+    with pytest.raises(InputDataError, match=message):
+        read_table(tmp_path / "t.json", ["case"])

@@ -79,7 +79,7 @@ def run(
         a,103,220,0.91        a,100,222,15,p1
         b,400,51,0.20         b,,,,p2
 
-    The files of LUNA16, NODE21 (grand-challenge "Multiple 2D bounding boxes") and COCO are read as they are.
+    A table may also be JSON: a list of objects with these names. The files of LUNA16, NODE21 (grand-challenge "Multiple 2D bounding boxes") and COCO are read as they are.
 
     Examples:
 

@@ -51,6 +51,8 @@ def run(
         CT,r1,a,4                        a,1
         CT,r1,b,2                        b,0
 
+    A table may also be JSON: a list of objects with these names.
+
     Examples:
 
     [bold]medpipe score mrmc study.xlsx -o out[/bold]

@@ -39,6 +39,8 @@ def run(
         a,0.91,0.10                     a,p1,1,0
         b,0.20,0.85                     b,p2,0,
 
+    A table may also be JSON: a list of objects with these names.
+
     Example: [bold]medpipe score multilabel scores.csv labels.csv -o out[/bold]
     """
     from medpipe.evaluation.multilabel import evaluate_multilabel, multilabel_from_tables

@@ -45,6 +45,8 @@ def run(
         a,0.91                a,1,p1,F,63
         b,0.20                b,0,p2,M,41
 
+    A table may also be JSON: a list of objects with these names, [{"case": "a", "score": 0.91}, ...].
+
     Examples:
 
     [bold]medpipe score roc scores.csv labels.csv -o out[/bold]

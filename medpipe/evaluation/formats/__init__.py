@@ -35,7 +35,7 @@ __all__ = [
 
 
 def read_reader_study(path: Path, truth: Path | None = None) -> ReaderStudy:
-    """A reader study: an .xlsx workbook, a froc-json/1 file, ratings as .csv, or a folder of ratings.csv and truth.csv.
+    """A reader study: an .xlsx workbook, a froc-json/1 file, ratings as a table, or a folder of ratings.csv and truth.csv.
 
     Args:
         path: The study.
@@ -47,7 +47,7 @@ def read_reader_study(path: Path, truth: Path | None = None) -> ReaderStudy:
     if path.is_dir():
         path = path / RATINGS
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if suffix == ".csv" or (suffix == ".json" and isinstance(read_json(path), list)):
         return read_study_csv(path, path.with_name(TRUTH) if truth is None else truth)
     if truth is not None:
         raise InputDataError(f"study '{path}' holds its truth itself; '{truth}' belongs to ratings in a .csv")
@@ -80,7 +80,7 @@ def detection_format(path: Path) -> str:
     """What a file or folder of detections or truth holds.
 
     Returns:
-        "run" (a run folder), "table" (our own CSV), "LUNA16", "boxes" (grand-challenge.org), "COCO results",
+        "run" (a run folder), "table" (our own, CSV or JSON), "LUNA16", "boxes" (grand-challenge.org), "COCO results",
         "COCO truth" or "datalist".
 
     Raises:
@@ -98,7 +98,7 @@ def detection_format(path: Path) -> str:
         found = next((kind for kind, key in marks.items() if key in content), None)
     elif isinstance(content, list):
         keys = content[0] if content else ["image_id"]  # COCO results in which nothing was detected
-        marks = {"COCO results": "image_id", "boxes": "outputs"}
+        marks = {"COCO results": "image_id", "boxes": "outputs", "table": "case"}
         found = next((kind for kind, key in marks.items() if isinstance(keys, dict | list) and key in keys), None)
     if found is None:
         raise InputDataError(f"'{path}' is none of the known formats: '{TYPE}', COCO, or a datalist")
