@@ -71,22 +71,22 @@ def run(
 ) -> None:
     """FROC, AFROC and weighted AFROC of marks.
 
-    PREDICTIONS: a CSV with case, x, y, score (pixels), or a run folder. TRUTH: a CSV with a row per lesion (x, y and
-    radius, or x, y, width, height) and a row with empty cells per case without lesions, or a datalist. A column z makes
-    it three-dimensional.
+    PREDICTIONS: a CSV with case, x, y, score (pixels), or a run folder. TRUTH: a CSV with a row per
+    lesion (x, y and radius, or x, y, width, height) and a row with empty cells per case without
+    lesions, or a datalist. A column z makes it three-dimensional.
 
         case,x,y,score        case,x,y,radius,patient
         a,103,220,0.91        a,100,222,15,p1
         b,400,51,0.20         b,,,,p2
 
-    A table may also be JSON: a list of objects with these names. The files of LUNA16, NODE21 (grand-challenge "Multiple 2D bounding boxes") and COCO are read as they are.
+    A table may also be JSON: a list of objects with these names. The files of LUNA16, NODE21
+    (grand-challenge "Multiple 2D bounding boxes") and COCO are read as they are.
 
     Examples:
 
     [bold]medpipe score froc marks.csv lesions.csv --criterion radius -o out[/bold]
 
-    [bold]medpipe score froc candidates.csv annotations.csv --excluded annotations_excluded.csv --images seriesuids.csv
-    --convention luna16 -o out[/bold]
+    [bold]medpipe score froc candidates.csv annotations.csv --convention luna16 -o out[/bold]
     """
     from medpipe.evaluation.formats import read_detection_truth, read_detections
     from medpipe.evaluation.localization import evaluate_localization, write_matches

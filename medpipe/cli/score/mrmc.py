@@ -37,19 +37,20 @@ def run(
 ) -> None:
     """Reader study (MRMC): Obuchowski-Rockette and Dorfman-Berbaum-Metz, every figure of merit.
 
-    STUDY: the RJafroc/JAFROC Excel workbook (sheets TRUTH, NL, LL), a froc-json/1 file, or two CSV tables. Every reader has
-    read every case in every modality. Marks (FROC), an empty lesion being a false positive; a case without marks has no row:
+    STUDY: the RJafroc/JAFROC Excel workbook (sheets TRUTH, NL, LL), a froc-json/1 file, or two CSV
+    tables. Every reader has read every case in every modality. Marks (FROC), an empty lesion being a
+    false positive; a case without marks has no row:
 
-        ratings.csv                      truth.csv
-        modality,reader,case,lesion,rating   case,lesion,weight
-        CT,r1,a,1,4                      a,1,1.0
-        CT,r1,b,,2                       b,,
+        ratings.csv                           truth.csv
+        modality,reader,case,lesion,rating    case,lesion,weight
+        CT,r1,a,1,4                           a,1,1.0
+        CT,r1,b,,2                            b,,
 
     or one rating per case (ROC):
 
-        modality,reader,case,rating      case,label
-        CT,r1,a,4                        a,1
-        CT,r1,b,2                        b,0
+        modality,reader,case,rating           case,label
+        CT,r1,a,4                             a,1
+        CT,r1,b,2                             b,0
 
     A table may also be JSON: a list of objects with these names.
 
