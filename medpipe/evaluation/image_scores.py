@@ -229,6 +229,14 @@ def _calibration(scores: FloatArray, labels: BoolArray, patients: list[str], boo
 
 def _statement(estimate: Estimate, fewest: int) -> str:
     """The finding; ``fewest`` is the number of patients in the smaller group."""
+    if estimate.value in (0.0, 1.0):
+        above, better = ("above", "better") if estimate.value else ("below", "worse")
+        # By chance alone 5 of 10 cases stand so once in 252 times.
+        verdict = f"the scores are {better} than chance: " if fewest >= _FEWEST_PATIENTS else ""
+        return (
+            f"On these images {verdict}every diseased case scores {above} every other"
+            f" (AUC {estimate.value:.3f}); perfect separation leaves no interval."
+        )
     if math.isnan(estimate.low) or estimate.low == estimate.high:
         return f"Whether the scores are better than chance cannot be said: {estimate.reason}."
     if fewest < _FEWEST_PATIENTS:

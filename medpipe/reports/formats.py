@@ -18,8 +18,8 @@ def number(value: Number, digits: int = 3) -> str:
 
 
 def interval(figure: dict[str, Any], digits: int = 3) -> str:
-    """Low and high limit of a figure."""
-    if figure["low"] is None or figure["high"] is None:
+    """Low and high limit of a figure; limits that fall together are no interval, and the figure's reason says why."""
+    if figure["low"] is None or figure["high"] is None or figure["low"] == figure["high"]:
         return "none"
     return f"{number(figure['low'], digits)} to {number(figure['high'], digits)}"
 

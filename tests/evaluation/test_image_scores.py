@@ -120,12 +120,25 @@ def test_intervals_of_images_say_when_these_are_not_independent() -> None:
     assert evaluate_image_scores(*simulated(), FEW)["operating_points"][0]["reason"] is None
 
 
-@pytest.mark.parametrize("scores", [[0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0.5] * 6])
-def test_an_interval_without_width_says_nothing_about_chance(valid, scores) -> None:
+@pytest.mark.parametrize(
+    ("scores", "statement"),
+    [
+        ([0, 0, 0, 1, 1, 1], "On these images every diseased case scores above every other (AUC 1.000)"),
+        ([1, 1, 1, 0, 0, 0], "On these images every diseased case scores below every other (AUC 0.000)"),
+        ([0.5] * 6, "Whether the scores are better than chance cannot be said"),
+    ],
+)
+def test_an_interval_without_width_allows_no_verdict_on_a_handful(valid, scores, statement) -> None:
     truth = [TruthCase(f"c{k}", k >= 3, f"p{k}") for k in range(6)]
     results = valid(evaluate_image_scores({f"c{k}": float(s) for k, s in enumerate(scores)}, truth, FEW))
-    assert results["statement"].startswith("Whether the scores are better than chance cannot be said")
+    assert results["statement"].startswith(statement)
     assert all("interval without width" in entry["text"] for entry in results["headline"])
+
+
+def test_perfect_separation_of_five_and_five_is_better_than_chance() -> None:
+    truth = [TruthCase(f"c{k}", k >= 5, f"p{k}") for k in range(10)]
+    results = evaluate_image_scores({f"c{k}": float(k) for k in range(10)}, truth, FEW)
+    assert "the scores are better than chance: every diseased case scores above" in results["statement"]
 
 
 def test_a_point_above_every_score_has_no_threshold_and_says_so(valid) -> None:
