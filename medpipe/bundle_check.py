@@ -23,7 +23,7 @@ __all__ = ["BundleFinding", "check_bundle", "metadata_schema", "require_trust", 
 _TARGETS = (
     *(
         f"medpipe.{room}."
-        for room in ("engines", "evaluation", "losses", "metrics", "networks", "reports", "transforms")
+        for room in ("batch", "engines", "evaluation", "losses", "metrics", "networks", "reports", "transforms")
     ),
     "medpipe.data.cases.",
     "medpipe.io.cases.",

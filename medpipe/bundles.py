@@ -16,10 +16,11 @@ from typing import Any
 
 import yaml
 
-from medpipe.errors import RequestError
+from medpipe.errors import InterruptedRunError, RequestError
 
 __all__ = [
     "Bundle",
+    "build_workflow",
     "bundles_folder",
     "find_bundle",
     "hush",
@@ -236,6 +237,15 @@ def _fire(value: Any) -> str:
     return value if isinstance(value, str) and DefaultParseValue(value) == value else repr(value)
 
 
+def build_workflow(bundle: Bundle, mode: str, overrides: dict[str, Any]) -> Any:
+    """A bundle's MONAI workflow with nothing of it built or run yet; its ``parser`` gives the parts by name."""
+    hush()
+    from monai.bundle import ConfigWorkflow
+
+    arguments = {**_arguments(bundle, mode, overrides), "logging_file": False}
+    return ConfigWorkflow(workflow_type="infer" if mode == "infer" else "train", **arguments)
+
+
 def run_bundle(bundle: Bundle, mode: str, overrides: dict[str, Any]) -> None:
     """Run a bundle in this process, exactly as MONAI's own command line does.
 
@@ -252,11 +262,14 @@ def run_bundle(bundle: Bundle, mode: str, overrides: dict[str, Any]) -> None:
         # The two steps of ``monai.bundle.run``: what fails while it builds is the request's fault, not the run's.
         workflow = create_workflow(**arguments)
         stage = "running"
-        workflow.run()
+        try:
+            workflow.run()
+        finally:
+            workflow.finalize()  # also after an interruption: it releases what the run holds
     except Exception as error:
         chain = list(_causes(error))
         for cause in chain:
-            if isinstance(cause, RequestError):
+            if isinstance(cause, RequestError | InterruptedRunError):
                 raise cause from error
         if stage == "building" and isinstance(chain[-1], ValueError | TypeError):
             first = str(chain[-1]).split("\n", 1)[0]

@@ -4,6 +4,7 @@
     ├── RequestError             the request itself is wrong; raised before anything is touched
     │   ├── InputDataError       a table, data set or manifest that was handed in is wrong
     │   └── UntrustedBundleError a foreign bundle names code outside the allow-list
+    ├── InterruptedRunError      a run had to stop; the same command goes on with it
     └── CaseError                one case cannot be done; the batch goes on
         ├── CaseSkippedError     the file is sound, but it is no image for this bundle
         └── CaseFailedError      the file is damaged, or its processing failed
@@ -18,6 +19,7 @@ __all__ = [
     "CaseFailedError",
     "CaseSkippedError",
     "InputDataError",
+    "InterruptedRunError",
     "MedpipeError",
     "RequestError",
     "UntrustedBundleError",
@@ -38,6 +40,10 @@ class InputDataError(RequestError):
 
 class UntrustedBundleError(RequestError):
     """A bundle from outside names code that is not on the allow-list."""
+
+
+class InterruptedRunError(MedpipeError):
+    """A run had to stop, for a full disk or a failing one; what is recorded stays, and the same command goes on."""
 
 
 class CaseError(MedpipeError):

@@ -24,9 +24,23 @@ MAY_IMPORT = {
     "metrics": set(),
     "predictions": {"io"},
     "engines": {"predictions", "metrics"},
+    "batch": {"io", "data", "predictions", "bundles"},
     "evaluation": {"io", "data", "predictions", "metrics"},
     "reports": {"io", "bundles", "predictions"},
-    "cli": {"io", "data", "networks", "metrics", "predictions", "evaluation", "reports", "bundles", "bundle_check"},
+    "pacs": {"io", "batch"},
+    "cli": {
+        "io",
+        "data",
+        "batch",
+        "networks",
+        "metrics",
+        "predictions",
+        "evaluation",
+        "reports",
+        "bundles",
+        "bundle_check",
+        "pacs",
+    },
 }
 LIGHT = ("errors", "bundles", "bundle_check", "io", "data", "metrics", "predictions", "evaluation", "reports", "cli")
 

@@ -8,7 +8,22 @@ from typing import Annotated, Any
 import typer
 
 from medpipe.bundle_check import require_trust
-from medpipe.bundles import find_bundle, monai_command, parse_overrides, run_bundle
+from medpipe.bundles import find_bundle, monai_command, parse_overrides
+from medpipe.cli.batch_options import (
+    DeviceOption,
+    DicomOption,
+    DryRunOption,
+    ExecutorOption,
+    LimitOption,
+    MemoryLimitOption,
+    RayAddressOption,
+    RetryFailedOption,
+    TimeLimitOption,
+    WorkersOption,
+    batch_overrides,
+    cluster_overrides,
+    dry_run_overrides,
+)
 from medpipe.cli.common import (
     JsonOption,
     OutputOption,
@@ -18,7 +33,7 @@ from medpipe.cli.common import (
     require_weights,
     split_arguments,
 )
-from medpipe.cli.infer import summarise
+from medpipe.cli.infer import run_batch, summarise
 from medpipe.cli.train import resolve_datalist
 from medpipe.errors import RequestError
 
@@ -30,6 +45,16 @@ def run(
     print_command: PrintCommandOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
+    workers: WorkersOption = None,
+    device: DeviceOption = None,
+    limit: LimitOption = None,
+    retry_failed: RetryFailedOption = False,
+    time_limit: TimeLimitOption = None,
+    memory_limit: MemoryLimitOption = None,
+    dry_run: DryRunOption = False,
+    dicom: DicomOption = None,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddressOption = None,
 ) -> None:
     """Run a bundle on labelled images, score it against their truth, and write results.json and the report.
 
@@ -40,14 +65,26 @@ def run(
     if paths:
         raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
     values: dict[str, Any] = parse_overrides(texts, bundle.config("evaluate"))
+    options = {"limit": limit, "retry_failed": retry_failed, "time_limit": time_limit, "memory_limit": memory_limit}
+    options |= {"dicom": dicom, "device": device, "num_workers": workers if executor == "local" else None}
     output = output_folder(output, values)
-    given = {"output_dir": str(output), "weights": str(bundle.weights), **resolve_datalist(values)}
+    given: dict[str, Any] = {
+        "output_dir": str(output),
+        "weights": str(bundle.weights),
+        **batch_overrides(bundle, "evaluate", options),
+        **resolve_datalist(values),
+    }
+    given |= cluster_overrides(bundle, "evaluate", given, executor=executor, workers=workers, address=ray_address)
+    if dry_run:
+        given |= dry_run_overrides(bundle, "evaluate")
     if print_command:
         print(monai_command(bundle, "evaluate", given))
         return
     require_weights(bundle, values)
     require_trust(bundle, trust=trust)
-    run_bundle(bundle, "evaluate", given)
+    run_batch(bundle, "evaluate", given)
+    if dry_run:
+        return
     code = summarise(output, as_json=as_json, also={"results": str(output / "results.json")})
     if not as_json:
         _say_headline(output / "results.json")

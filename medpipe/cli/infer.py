@@ -8,8 +8,25 @@ from typing import Annotated, Any
 import typer
 
 from medpipe.bundle_check import require_trust
-from medpipe.bundles import absolute, find_bundle, monai_command, parse_overrides, run_bundle
+from medpipe.bundles import Bundle, absolute, find_bundle, monai_command, parse_overrides, run_bundle
+from medpipe.cli.batch_options import (
+    DeviceOption,
+    DicomOption,
+    DryRunOption,
+    ExecutorOption,
+    LimitOption,
+    MemoryLimitOption,
+    RayAddressOption,
+    RetryFailedOption,
+    TimeLimitOption,
+    WorkersOption,
+    batch_overrides,
+    cluster_overrides,
+    dry_run_overrides,
+    terminable,
+)
 from medpipe.cli.common import (
+    EXIT,
     JsonOption,
     OutputOption,
     PrintCommandOption,
@@ -21,63 +38,158 @@ from medpipe.cli.common import (
     show_json,
     split_arguments,
 )
-from medpipe.errors import RequestError
+from medpipe.errors import CaseError, InterruptedRunError, MedpipeError, RequestError
+
+WatchOption = Annotated[
+    Path | None,
+    typer.Option("--watch", rich_help_panel="Batch", help="Take what arrives in this folder, until Ctrl-C."),
+]
+WatchIdleOption = Annotated[
+    float | None,
+    typer.Option("--watch-idle", min=0.1, rich_help_panel="Batch", help="End the watch after so many idle seconds."),
+]
 
 
 def run(
     name: Annotated[str, typer.Argument(help="Bundle name or folder.")],
-    arguments: Annotated[
-        list[str], typer.Argument(help="Files, folders, zip archives or DICOMDIRs; then key=value overrides.")
-    ],
     output: OutputOption,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, zip archives or DICOMDIRs; then key=value overrides.")
+    ] = None,
     print_command: PrintCommandOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
+    workers: WorkersOption = None,
+    device: DeviceOption = None,
+    limit: LimitOption = None,
+    retry_failed: RetryFailedOption = False,
+    time_limit: TimeLimitOption = None,
+    memory_limit: MemoryLimitOption = None,
+    dry_run: DryRunOption = False,
+    dicom: DicomOption = None,
+    watch: WatchOption = None,
+    watch_idle: WatchIdleOption = None,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddressOption = None,
 ) -> None:
     """Run a bundle on images: scores, marks, pictures and a report.
 
     Every file found ends as done, skipped or failed, with its reason, in cases.csv. The same command takes up an
-    interrupted run.
+    interrupted run, does what is new in the input, and keeps the rest.
 
-    Example: [bold]medpipe infer cxr_pneumothorax_acm export/ -o out[/bold]
+    Examples:
+
+    [bold]medpipe infer cxr_pneumothorax_acm export/ -o out --dicom sr,sc[/bold]
+
+    [bold]medpipe infer cxr_pneumothorax_acm "dicomweb://127.0.0.1:8042/dicom-web?PatientID=7" -o out[/bold]
     """
     bundle = find_bundle(name)
-    paths, texts = split_arguments(arguments)
+    paths, texts = split_arguments(arguments or [])
     overrides = parse_overrides(texts, bundle.config("infer"))
-    if not paths:
-        raise RequestError("no input given; name files, folders or zip archives")
-    for path in paths:
-        if not Path(path).exists():
-            raise RequestError(f"input '{path}' does not exist")
+    options = {"limit": limit, "retry_failed": retry_failed, "time_limit": time_limit, "memory_limit": memory_limit}
+    options |= {"dicom": dicom, "device": device, "num_workers": workers if executor == "local" else None}
+    options |= {"watch": watch is not None, "watch_idle": watch_idle}
     output = output_folder(output, overrides)
     given: dict[str, Any] = {
-        "dataset_dir": absolute(paths),
+        "dataset_dir": absolute(_inputs(paths, watch, watch_idle, output)),
         "output_dir": str(output),
         "weights": str(bundle.weights),
+        **batch_overrides(bundle, "infer", options),
         **overrides,
     }
+    given |= cluster_overrides(bundle, "infer", given, executor=executor, workers=workers, address=ray_address)
+    if dry_run:
+        given |= dry_run_overrides(bundle, "infer")
     if print_command:
         print(monai_command(bundle, "infer", given))
         return
     require_weights(bundle, overrides)
     require_trust(bundle, trust=trust)
-    run_bundle(bundle, "infer", given)
-    raise typer.Exit(summarise(output, as_json=as_json))
+    run_batch(bundle, "infer", given)
+    if not dry_run:
+        raise typer.Exit(summarise(output, as_json=as_json, stopped_is_interrupted=watch is not None))
 
 
-def summarise(output: Path, *, as_json: bool, also: dict[str, Any] | None = None) -> int:
-    """Say how a finished run went and where its results are; returns the exit code."""
+def _inputs(paths: list[str], watch: Path | None, watch_idle: float | None, output: Path) -> list[str]:
+    if watch is not None:
+        if paths:
+            raise RequestError(f"--watch takes the place of inputs; leave '{paths[0]}' out")
+        if not watch.is_dir():
+            raise RequestError(f"folder '{watch}' to watch does not exist")
+        return [str(watch)]
+    if watch_idle is not None:
+        raise RequestError("--watch-idle goes with --watch FOLDER")
+    if not paths:
+        raise RequestError("no input given; name files, folders or zip archives")
+    return [_local(path, output) for path in paths]
+
+
+def _local(path: str, output: Path) -> str:
+    """A path that exists; what a server is asked for is retrieved beside the output folder first."""
+    from medpipe.pacs.fetch import Address, fetch, is_address
+
+    if not is_address(path):
+        if not Path(path).exists():
+            raise RequestError(f"input '{path}' does not exist")
+        return path
+    folder = output.with_name(f"{output.name}.input")
+    try:
+        number = fetch(Address.parse(path), folder)
+    except CaseError as error:
+        raise RequestError(str(error)) from error
+    say(f"{number} instances retrieved to {folder}")
+    return str(folder)
+
+
+def run_batch(bundle: Bundle, mode: str, given: dict[str, Any]) -> None:
+    """Run a bundle so that Ctrl-C, SIGTERM and a failing disk leave a run that can be resumed.
+
+    Raises:
+        InterruptedRunError: The disk is full or fails.
+    """
+    from medpipe.batch.worker import prepare_workers
+    from medpipe.predictions.persistence import is_fault_of_disk
+
+    if given.get("num_workers") != 0 and "evaluator" not in given:
+        prepare_workers()
+    with terminable():
+        try:
+            run_bundle(bundle, mode, given)
+        except MedpipeError:
+            raise
+        except Exception as error:
+            if not is_fault_of_disk(error):
+                raise
+            raise InterruptedRunError(f"a disk is full or fails ({error}); run the same command again to go on") from error
+
+
+def summarise(
+    output: Path, *, as_json: bool, also: dict[str, Any] | None = None, stopped_is_interrupted: bool = False
+) -> int:
+    """Say how a run went and where its results are; returns the exit code.
+
+    Args:
+        output: The run's folder.
+        as_json: For a program.
+        also: More to say, by name.
+        stopped_is_interrupted: Whether a run that is not finished counts as interrupted.
+    """
     from medpipe.predictions.run_folder import read_run
 
-    counts = read_run(output)["cases"]
+    run = read_run(output)
+    counts = run["cases"]
     if as_json:
         show_json(
             {"output": str(output), "cases": counts, "report": str(output / "report" / "index.html"), **(also or {})}
         )
     else:
-        total = sum(counts.values())
+        total = sum(counts[status] for status in ("done", "skipped", "failed"))
         parts = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))
+        if counts.get("not reached"):
+            parts += f" ({counts['not reached']} of them not reached: run the same command again)"
         say(f"{total} files: {parts}. Reasons: {output / 'cases.csv'}")
         say(f"Report: {output / 'report' / 'index.html'}")
         say("For research use. Not a medical device.")
+    if stopped_is_interrupted and run["finished"] is None:
+        return EXIT["interrupted"]
     return exit_code_of(counts)

@@ -12,20 +12,25 @@ import typer
 from medpipe import __version__
 from medpipe.cli import (
     check,
+    convert,
     data,
+    deidentify,
     demo,
     doctor,
     evaluate,
+    fetch,
     import_weights,
     infer,
     info,
+    inspect_input,
     list_bundles,
+    node,
     report,
     score,
     train,
 )
 from medpipe.cli.common import EXIT, say
-from medpipe.errors import MedpipeError
+from medpipe.errors import InterruptedRunError, MedpipeError
 
 __all__ = ["app", "invoke", "main"]
 
@@ -50,9 +55,14 @@ app.command("check")(check.run)
 app.command("train")(train.run)
 app.command("evaluate")(evaluate.run)
 app.command("infer")(infer.run)
+app.command("inspect")(inspect_input.run)
+app.command("convert")(convert.run)
 app.add_typer(data.app, name="data")
+app.command("deidentify")(deidentify.run)
 app.add_typer(score.app, name="score")
 app.command("report")(report.run)
+app.command("fetch")(fetch.run)
+app.command("node")(node.run)
 app.command("import-weights")(import_weights.run)
 app.command("demo")(demo.run)
 app.command("doctor")(doctor.run)
@@ -96,6 +106,8 @@ def invoke(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted; infer and evaluate resume when the same command is run again, training starts anew")
         return EXIT["interrupted"]
+    except InterruptedRunError as error:
+        return _fail(f"interrupted: {error}", EXIT["interrupted"])
     except MedpipeError as error:
         return _fail(f"error: {error}", EXIT["request"])
     except Exception as error:

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from medpipe.errors import CaseError
+from medpipe.predictions.fingerprints import digest_of
 
-__all__ = ["CaseDataset", "collate_cases", "failure_of"]
+__all__ = ["CaseDataset", "LoadCase", "collate_cases", "failure_of"]
+
+_TRANSIENT = {
+    getattr(errno, name)
+    for name in (
+        *("EIO", "EAGAIN", "EBUSY", "EINTR", "ESTALE", "ETIMEDOUT", "ENOLCK", "ENOBUFS", "ENFILE", "EMFILE"),
+        *("ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH"),
+        *("ENOTCONN", "EREMOTEIO"),
+    )
+    if hasattr(errno, name)
+}
+"""Faults of disks and networks that may be gone at the next attempt."""
+
+
+class LoadCase:
+    """Transform one case; whatever goes wrong becomes its "status" and "reason", and the other keys stay.
+
+    Adds "seconds" ({"read": time}), "input_sha256" of the bytes behind "image", and "transient": whether the failure may
+    be gone at another attempt.
+
+    Args:
+        transform: MONAI dictionary transform.
+    """
+
+    def __init__(self, transform: Callable[[dict[str, Any]], Any]) -> None:
+        self.transform = transform
+
+    def __call__(self, case: dict[str, Any]) -> dict[str, Any]:
+        """Load a case whose status is "pending"; others are only timed."""
+        start = time.perf_counter()
+        loaded = {**case, "transient": False}
+        if case["status"] == "pending":
+            loaded["input_sha256"] = digest_of(case.get("image"))
+            try:
+                loaded |= self.transform(dict(case))
+            except Exception as error:  # whatever a damaged file provokes belongs to its case alone
+                loaded["status"], loaded["reason"] = failure_of(error)
+                loaded["transient"] = any(isinstance(e, OSError) and e.errno in _TRANSIENT for e in _chain(error))
+        loaded["seconds"] = {"read": time.perf_counter() - start}
+        return loaded
 
 
 class CaseDataset(Dataset[dict[str, Any]]):
-    """Cases as dictionaries, transformed where they are pending.
-
-    A transform that raises turns the case's "status" and "reason" into the error's; the other keys stay. "seconds"
-    is the time that loading took.
+    """Cases as dictionaries, transformed where they are pending; see ``LoadCase``.
 
     Args:
         data: Cases with at least "case", "status" and the keys that the transform reads.
@@ -26,20 +64,13 @@ class CaseDataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, data: Sequence[dict[str, Any]], transform: Callable[[dict[str, Any]], Any]) -> None:
-        self.data, self.transform = data, transform
+        self.data, self.load = data, LoadCase(transform)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        case, start = dict(self.data[index]), time.perf_counter()
-        if case["status"] == "pending":
-            try:
-                case = dict(self.transform(case))
-            except Exception as error:  # whatever a damaged file provokes belongs to its case alone
-                case["status"], case["reason"] = failure_of(error)
-        case["seconds"] = time.perf_counter() - start
-        return case
+        return self.load(self.data[index])
 
 
 def collate_cases(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -49,13 +80,20 @@ def collate_cases(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def failure_of(error: BaseException) -> tuple[str, str]:
     """Status and reason of an error: those of the ``CaseError`` it came from, else "failed" and where it arose."""
-    cause: BaseException | None = error
     root = error
-    while cause is not None:
-        if isinstance(cause, CaseError):
-            return cause.status, str(cause)
-        root, cause = cause, cause.__cause__ or cause.__context__
+    for root in _chain(error):
+        if isinstance(root, CaseError):
+            return root.status, str(root)
+        if isinstance(root, MemoryError) or "can't allocate memory" in str(root):
+            return "failed", "needs more memory than one case may take (memory_limit)"
     frames = traceback.extract_tb(root.__traceback__)
     where = f" in {frames[-1].name}" if frames else ""
     text = str(root).split("\n", 1)[0][:200]
     return "failed", f"processing failed{where}: {type(root).__name__}: {text}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medpipe.errors import CaseError, CaseFailedError, CaseSkippedError
-from medpipe.io.codestreams import declared_size
+from medpipe.io.dicom_file import Parsed, numbers, parse, raw, short
+from medpipe.io.pixel_data import PixelFormat, check_syntax, decode_frames, without_high_bits
 from medpipe.io.radiograph import Radiograph, check_pixel_count, scale_to_unit
 
 __all__ = ["RadiographHeader", "decode", "read_header"]
@@ -39,11 +40,6 @@ _HEADER_TAGS = [
     "PixelSpacing",
     "ImagerPixelSpacing",
 ]
-
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-
-MAX_RLE_RATIO = 64
-"""PackBits turns two bytes into at most 128 pixels' bytes (PS3.5 annex G), so no RLE stream unpacks by more."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +67,13 @@ def read_header(stream: BinaryIO) -> RadiographHeader:
     Raises:
         CaseFailedError: The header cannot be read.
     """
-    dataset, has_pixels = _read(stream, pixels=False)
+    parsed = parse(stream, pixels=False)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # values are converted here; an ill-formed UID is no reason for noise
-            return _header(dataset, has_pixels)
+            return _header(parsed.dataset, bool(parsed.pixel_tag))
     except Exception as error:  # elements of another kind than the standard says
-        raise CaseFailedError(f"has a damaged DICOM header ({_short(error)})") from error
+        raise CaseFailedError(f"has a damaged DICOM header ({short(error)})") from error
 
 
 def _header(dataset: Any, has_pixels: bool) -> RadiographHeader:
@@ -110,155 +106,34 @@ def decode(stream: BinaryIO, *, frame: int | None = None) -> Radiograph:
         CaseFailedError: Damaged, undecodable, or of absurd size.
         CaseSkippedError: Colour, several frames without ``frame``, or no pixels.
     """
-    dataset, has_pixels = _read(stream, pixels=True)
-    if not has_pixels:
+    parsed = parse(stream, pixels=True)
+    if not parsed.pixel_tag:
         raise CaseSkippedError("has no pixel data")
-    stored = _stored_values(dataset, frame)
+    dataset, stored = parsed.dataset, _stored_values(parsed, frame)
     try:
         unit, notes = _to_display(dataset, stored)
     except CaseError:
         raise
     except Exception as error:  # a malformed LUT or window: pydicom raises many kinds
-        raise CaseFailedError(f"its grey-scale tables cannot be applied ({_short(error)})") from error
+        raise CaseFailedError(f"its grey-scale tables cannot be applied ({short(error)})") from error
     spacing, origin = _spacing(dataset)
     return Radiograph(unit, spacing, origin, tuple(notes))
 
 
-def _read(stream: BinaryIO, *, pixels: bool) -> tuple[Any, bool]:
-    import pydicom
-    from pydicom.filereader import read_partial
-    from pydicom.tag import Tag
-
-    seen: list[int] = []
-
-    def at_pixels(tag: Any, vr: str | None, length: int) -> bool:
-        if int(tag) in _PIXEL_TAGS:
-            seen.append(length)
-        return not pixels and int(tag) >= _PIXEL_TAGS[0]
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # oddities that matter are judged below, by name
-            tags = None if pixels else [Tag(name) for name in _HEADER_TAGS]
-            dataset = read_partial(stream, stop_when=at_pixels, force=True, specific_tags=tags)
-            if not pixels and len(dataset) == 0 and not seen:
-                raise CaseFailedError("holds no DICOM elements; it is damaged or no DICOM file")
-    except CaseError:
-        raise
-    except (pydicom.errors.InvalidDicomError, EOFError) as error:
-        raise CaseFailedError(f"is not readable as DICOM ({_short(error)})") from error
-    except Exception as error:  # damaged headers raise anything from struct.error to TypeError
-        raise CaseFailedError(f"has a damaged DICOM header ({_short(error)})") from error
-    return dataset, bool(seen) if not pixels else "PixelData" in dataset
-
-
-def _stored_values(dataset: Any, frame: int | None) -> npt.NDArray[Any]:
+def _stored_values(parsed: Parsed, frame: int | None) -> npt.NDArray[Any]:
     """Decoded stored values (rows, columns) after every size field was checked against the bytes that are there."""
-    rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
-    frames = max(_integer(dataset, "NumberOfFrames"), 1)
-    photometric = _text(dataset, "PhotometricInterpretation").upper()
-    if _integer(dataset, "SamplesPerPixel") > 1 or (photometric and not photometric.startswith("MONOCHROME")):
-        raise CaseSkippedError(f"is a colour image ({photometric or 'several samples per pixel'})")
-    if frames > 1 and frame is None:
-        raise CaseSkippedError(f"has {frames} frames; expected one")
-    if frame is not None and frame >= frames:
-        raise CaseFailedError(f"has {frames} frames, no frame {frame}")
-    check_pixel_count(rows, columns)
-    syntax = _transfer_syntax(dataset)
-    _check_length(dataset, syntax, rows * columns * frames)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from pydicom.pixels import pixel_array
-
-            # pydicom would clear unused bits without a look at HighBit; ``_without_high_bits`` heeds it.
-            values = pixel_array(dataset, index=frame if frame is not None else 0, correct_unused_bits=False)
-    except Exception as error:  # decoders raise many kinds on damaged streams
-        raise CaseFailedError(f"pixel data cannot be decoded ({syntax.name}: {_short(error)})") from error
-    if values.shape != (rows, columns):
-        raise CaseFailedError(f"pixel data decode to {values.shape}, but the header says ({rows}, {columns})")
-    return _without_high_bits(dataset, values)
-
-
-def _transfer_syntax(dataset: Any) -> Any:
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    meta = getattr(dataset, "file_meta", None)
-    syntax = meta.get("TransferSyntaxUID") if meta is not None else None
-    if syntax is None:
-        # A bare data set (no meta header) is by default implicit little endian (PS3.5 section 10.1).
-        implicit, little = dataset.original_encoding
-        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        if meta is None:
-            from pydicom.dataset import FileMetaDataset
-
-            meta = dataset.file_meta = FileMetaDataset()
-        meta.TransferSyntaxUID = syntax
-    from pydicom.pixels import get_decoder
-
-    if syntax.is_private or not syntax.is_transfer_syntax:
-        raise CaseFailedError(f"unknown transfer syntax {syntax}; convert it, for example with dcmconv or gdcmconv")
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
-        raise CaseFailedError(
-            f"transfer syntax {syntax.name} ({syntax}) has no decoder here; convert it, for example with dcmdjpeg"
-        )
-    return syntax
-
-
-def _check_length(dataset: Any, syntax: Any, pixels: int) -> None:
-    """Compare the declared size with the bytes present, before a decoder allocates for it."""
-    bits = _integer(dataset, "BitsAllocated")
-    if bits not in (1, 8, 16, 32):
-        raise CaseFailedError(f"declares {bits} bits allocated; expected 8, 16 or 32")
-    expected, present = pixels * bits // 8, len(dataset.PixelData)
-    if not syntax.is_compressed or syntax == "1.2.840.10008.1.2.1.99":
-        if present < expected:
-            raise CaseFailedError(
-                f"pixel data are cut short: {dataset.Rows} x {dataset.Columns} pixels of {bits} bits need "
-                f"{expected:,} bytes, the file has {present:,}; copy it again from its source"
-            )
-    elif present == 0 or (syntax == "1.2.840.10008.1.2.5" and expected > MAX_RLE_RATIO * present):
-        raise CaseFailedError(
-            f"declares {dataset.Rows} x {dataset.Columns} pixels, which {present:,} bytes of {syntax.name} cannot hold"
-        )
-    else:
-        _check_codestream(dataset)
-
-
-def _check_codestream(dataset: Any) -> None:
-    """Refuse a compressed image whose own stream declares another size than the header: decoders believe the stream."""
-    from pydicom.encaps import generate_frames
-
-    try:
-        stream = next(generate_frames(dataset.PixelData, number_of_frames=max(_integer(dataset, "NumberOfFrames"), 1)))
-    except Exception as error:  # fragments that do not add up
-        raise CaseFailedError(f"has damaged compressed pixel data ({_short(error)})") from error
-    size = declared_size(stream)
-    if size is not None and size != (_integer(dataset, "Rows"), _integer(dataset, "Columns")):
-        raise CaseFailedError(
-            f"declares {dataset.Rows} x {dataset.Columns} pixels, but its compressed image {size[0]} x {size[1]}"
-        )
-
-
-def _without_high_bits(dataset: Any, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Clear what some devices leave above HighBit (overlays, dirt): those bits are no pixel value (PS3.5 section 8.1.1).
-
-    Values whose highest bit stands above BitsStored are moved down to it.
-    """
-    stored, allocated = _integer(dataset, "BitsStored"), _integer(dataset, "BitsAllocated")
-    if not 0 < stored < allocated or values.dtype.kind not in "iu":
-        return values
-    above = _integer(dataset, "HighBit") + 1 - stored
-    if 0 < above <= allocated - stored:
-        values = values >> above
-    if _integer(dataset, "PixelRepresentation") == 0:
-        return values if int(values.max()) < 1 << stored else values & ((1 << stored) - 1)
-    shift = allocated - stored
-    return (values << shift) >> shift
+    form = PixelFormat.of(parsed)
+    if form.samples > 1 or (form.photometric and not form.photometric.startswith("MONOCHROME")):
+        raise CaseSkippedError(f"is a colour image ({form.photometric or 'several samples per pixel'})")
+    if form.frames > 1 and frame is None:
+        raise CaseSkippedError(f"has {form.frames} frames; expected one")
+    if frame is not None and frame >= form.frames:
+        raise CaseFailedError(f"has {form.frames} frames, no frame {frame}")
+    check_pixel_count(form.rows, form.columns)
+    check_syntax(form.syntax)
+    content = raw(parsed.dataset, parsed.pixel_tag)
+    (values,) = decode_frames(content if isinstance(content, bytes) else b"", form, [frame or 0])
+    return without_high_bits(form, values)
 
 
 def _to_display(dataset: Any, stored: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], list[str]]:
@@ -324,13 +199,10 @@ def _window(dataset: Any) -> tuple[float, float] | None:
 
 
 def _spacing(dataset: Any) -> tuple[tuple[float, float] | None, str]:
-    for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        try:
-            row, column = (float(v) for v in dataset.get(name))
-        except (TypeError, ValueError):
-            continue
-        if row > 0 and column > 0 and np.isfinite([row, column]).all():
-            return (row, column), name
+    for tag, name in ((0x00280030, "PixelSpacing"), (0x00181164, "ImagerPixelSpacing")):
+        values = numbers(dataset, tag)
+        if values is not None and len(values) == 2 and min(values) > 0 and np.isfinite(values).all():
+            return (values[0], values[1]), name
     return None, ""
 
 
@@ -360,7 +232,3 @@ def _integer(dataset: Any, name: str) -> int:
         return int(dataset.get(name) or 0)
     except Exception:  # as above
         return 0
-
-
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0][:160]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medpipe.io.atomic import write_bytes
 
-__all__ = ["draw_marks"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["draw_marks", "marked_picture"]
 
 _COLOUR = (255, 176, 0)
 """Orange of a palette that the common kinds of colour blindness tell from grey."""
@@ -24,10 +27,18 @@ _GREYS = 255
 def draw_marks(
     path: Path, pixels: npt.NDArray[np.uint8], marks: Sequence[dict[str, Any]], *, scale: float, most: int = 5
 ) -> None:
-    """Write a PNG of an image with a ring and the score at each of its strongest marks.
+    """Write a PNG of ``marked_picture``, atomically."""
+    encoded = io.BytesIO()
+    marked_picture(pixels, marks, scale=scale, most=most).save(encoded, "PNG", compress_level=1)
+    write_bytes(path, encoded.getvalue())
+
+
+def marked_picture(
+    pixels: npt.NDArray[np.uint8], marks: Sequence[dict[str, Any]], *, scale: float, most: int = 5
+) -> Image.Image:
+    """An image with a ring and the score at each of its strongest marks, with a palette of greys and one colour.
 
     Args:
-        path: The PNG to write (atomically).
         pixels: (rows, columns), 255 is white.
         marks: By falling score, with "x", "y" (pixels of the file) and "score".
         scale: Pixels of the picture per pixel of the file.
@@ -46,6 +57,4 @@ def draw_marks(
         text = f"{mark['score']:.2f}"
         left = min(max(x - radius, 0), picture.width - pen.textlength(text) - 1)
         pen.text((left, min(y + radius, picture.height - 12)), text, fill=_GREYS)
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG", compress_level=1)
-    write_bytes(path, encoded.getvalue())
+    return picture

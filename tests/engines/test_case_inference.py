@@ -11,6 +11,7 @@ from monai.inferers import SimpleInferer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from medpipe.batch.register import register
 from medpipe.engines.case_dataset import CaseDataset, collate_cases, failure_of
 from medpipe.engines.handlers.run_recorder import RunRecorder
 from medpipe.engines.steps.case_inference import infer_cases
@@ -32,7 +33,7 @@ class Brightness(nn.Module):
 def run(inputs: Path, out: Path, batch_size: int = 1, workers: int = 0) -> RunFolder:
     folder = RunFolder(out, bundle="brightness", inputs=inputs)
     folder.start()
-    data = CaseDataset(folder.pending(find_radiographs(inputs)), radiograph_preprocessing(64, picture_size=200))
+    data = CaseDataset(register(folder, find_radiographs(inputs)), radiograph_preprocessing(64, picture_size=200))
     loader = DataLoader(data, batch_size=batch_size, num_workers=workers, collate_fn=collate_cases)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -101,8 +102,9 @@ def test_a_run_taken_up_again_ends_with_the_same_tables(study, tmp_path) -> None
     first = RunFolder(tmp_path / "broken", bundle="brightness", inputs=study)
     first.start()
     results = {result.case: result for result in _journal(tmp_path / "whole").results()}
-    first.record(next(iter(results.values())))
-    first._lock.release()
+    register(first, find_radiographs(study))
+    first.record(results["notes"])
+    first.close()
     run(study, tmp_path / "broken")
     for name in ("marks.csv", "cases.csv"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()

@@ -268,9 +268,7 @@ def test_a_thousand_cases_stay_below_five_megabytes(tmp_path) -> None:
     content = (folder.case_folder("c0") / "marks.png").read_bytes()
     for number in range(1000):
         (folder.case_folder(f"c{number}") / "marks.png").write_bytes(content)
-        folder._journal._db.execute(
-            "INSERT INTO cases VALUES (?, 'done', '', '{}', ?, '[]', 0)", (f"c{number}", number / 1000)
-        )
+    folder.journal.record(*(CaseResult(f"c{number}", "done", score=number / 1000) for number in range(1000)))
     folder.finish()
     assert write_report(tmp_path / "out").stat().st_size < 5_000_000
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys as Keys
 
+from medpipe.errors import CaseFailedError
+from medpipe.predictions.dicom_output.producer import Producer
+from medpipe.predictions.dicom_output.write import check_kinds, write_dicom_results
 from medpipe.predictions.journal import CaseResult
 from medpipe.predictions.overlays import draw_marks
+from medpipe.predictions.persistence import persistently
 from medpipe.predictions.run_folder import RunFolder
 
 __all__ = ["RunRecorder"]
@@ -27,10 +32,16 @@ class RunRecorder:
     Args:
         run_folder: Where to write; started before the engine runs, finished afterwards.
         pictures: Draw the marks on each case's "picture" (cases/<case>/marks.png).
+        dicom: DICOM objects to write beside it, such as "sr,sc"; see ``medpipe.predictions.dicom_output``. Cases that are
+            no DICOM files have none.
+
+    Raises:
+        RequestError: A kind of DICOM object is unknown.
     """
 
-    def __init__(self, run_folder: RunFolder, *, pictures: bool = True) -> None:
+    def __init__(self, run_folder: RunFolder, *, pictures: bool = True, dicom: str = "") -> None:
         self.run_folder, self.pictures = run_folder, pictures
+        self.dicom = check_kinds(dicom)
         self._waiting: list[Future[None]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -43,7 +54,11 @@ class RunRecorder:
         self._threads = ThreadPoolExecutor(1)
 
     def __call__(self, engine: Engine) -> None:
-        """Hand the iteration's cases to the writing thread."""
+        """Hand the iteration's cases to the writing thread.
+
+        Raises:
+            InterruptedRunError: An earlier case cannot be written.
+        """
         for case in engine.state.unread:  # type: ignore[attr-defined]
             self._submit(case, None)
         for case, output in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[arg-type]
@@ -51,36 +66,61 @@ class RunRecorder:
 
     def _submit(self, case: dict[str, Any], output: dict[str, Any] | None) -> None:
         self._waiting.append(self._threads.submit(self._record, case, output))
-        if len(self._waiting) > 8:  # bounds the memory of images that wait for their picture
+        # Takes errors up early, and bounds the memory of images that wait for their picture.
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > 8):
             self._waiting.pop(0).result()
 
     def _record(self, case: dict[str, Any], output: dict[str, Any] | None) -> None:
-        facts = {key: case.get(key, "") for key in _FACTS}
         if output is not None and not math.isfinite(output["score"]):
             case = {**case, "status": "failed", "reason": "the network gave a score that is not finite"}
             output = None
-        if output is None:
-            facts |= {key: case[key] or None for key in ("rows", "columns") if key in case}
-            result = CaseResult(case["case"], case["status"], case["reason"], facts, seconds=case["seconds"])
-        else:
-            facts |= _geometry(case, output)
-            if self.pictures:
-                self._draw(case, output)
-            result = CaseResult(
-                case["case"], "done", case["reason"], facts, output["score"], output["marks"], case["seconds"]
-            )
-        self.run_folder.record(result)
+        persistently(lambda: self._write(case, output))
+
+    def _write(self, case: dict[str, Any], output: dict[str, Any] | None) -> None:
+        start = time.perf_counter()
+        if output is not None and self.pictures:
+            self._draw(case, output)
+        if output is not None and self.dicom:
+            self._write_dicom(case, output)
+        seconds = {**case["seconds"], "write": time.perf_counter() - start}
+        self.run_folder.record(_result(case, output, seconds))
 
     def _draw(self, case: dict[str, Any], output: dict[str, Any]) -> None:
         picture = case["picture"]
         scale = picture.shape[0] / float(case[Keys.IMAGE].meta["spatial_shape"][0])
         draw_marks(self.run_folder.case_folder(case["case"]) / "marks.png", picture, output["marks"], scale=scale)
 
+    def _write_dicom(self, case: dict[str, Any], output: dict[str, Any]) -> None:
+        identity = self.run_folder.identity
+        producer = Producer(
+            identity["bundle"], identity["medpipe"], self.run_folder.started, identity["weights_sha256"]
+        )
+        source = str(case[Keys.IMAGE].meta["filename_or_obj"])
+        folder = self.run_folder.case_folder(case["case"])
+        try:
+            write_dicom_results(source, folder, self.dicom, producer, marks=output["marks"], score=output["score"])
+        except CaseFailedError as error:  # the result stands in the tables all the same
+            case["reason"] = "; ".join(filter(None, [case["reason"], f"no DICOM objects: {error}"]))
+
     def _close(self, engine: Engine) -> None:
         for future in self._waiting:
             future.result()
         self._waiting.clear()
         self._threads.shutdown()
+
+
+def _result(case: dict[str, Any], output: dict[str, Any] | None, seconds: dict[str, float]) -> CaseResult:
+    facts = {key: case.get(key, "") for key in _FACTS}
+    common: dict[str, Any] = {
+        "seconds": seconds,
+        "attempts": case.get("attempts", 1),
+        "input_sha256": case.get("input_sha256", ""),
+    }
+    if output is None:
+        facts |= {key: case[key] or None for key in ("rows", "columns") if key in case}
+        return CaseResult(case["case"], case["status"], case["reason"], facts, **common)
+    facts |= _geometry(case, output)
+    return CaseResult(case["case"], "done", case["reason"], facts, output["score"], output["marks"], **common)
 
 
 def _geometry(case: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,17 @@ from monai.engines import Evaluator
 from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys as Keys
 
+from medpipe.engines.case_dataset import failure_of
+
 __all__ = ["infer_cases"]
 
 
 def infer_cases(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Run the engine's network on the pending cases of ``batch``.
+    """Run the engine's network on the pending cases of ``batch``, and its post-processing.
 
     Afterwards ``engine.state.batch`` lists those cases and ``engine.state.output`` their predictions, item by item, so
-    that MONAI's post-processing works on each; ``engine.state.unread`` lists the cases without an image.
+    that MONAI's post-processing works on each; ``engine.state.unread`` lists the cases without a prediction. A step that
+    raises fails the cases of its batch, not the run.
 
     Args:
         engine: A MONAI evaluator made with ``decollate=False``.
@@ -25,19 +28,44 @@ def infer_cases(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dict[str
 
     Returns:
         One dictionary with "pred" (logits without batch dimension) per pending case.
+
+    Raises:
+        torch.AcceleratorError: The device is in a state that every later case would fail in.
     """
     loaded = [case for case in batch if case["status"] == "pending"]
     engine.state.unread = [case for case in batch if case["status"] != "pending"]
     engine.state.batch, engine.state.output = loaded, []
     start = time.perf_counter()
+    try:
+        _infer(engine, loaded)
+    except torch.AcceleratorError:
+        raise
+    except Exception as error:
+        _fail(engine, loaded, error)
+    share = (time.perf_counter() - start) / max(len(loaded), 1)
+    for case in loaded:
+        case["seconds"]["network"] = share
+    return engine.state.output
+
+
+def _infer(engine: Evaluator, loaded: list[dict[str, Any]]) -> None:
     if loaded:
         images = torch.stack([torch.as_tensor(case[Keys.IMAGE]) for case in loaded]).to(engine.state.device)
         with engine.mode(engine.network):
             predictions = engine.inferer(images, engine.network)
         engine.state.output = [{Keys.PRED: prediction} for prediction in predictions.float().cpu()]
-    share = (time.perf_counter() - start) / max(len(loaded), 1)
-    for case in loaded:
-        case["seconds"] += share
     engine.fire_event(IterationEvents.FORWARD_COMPLETED)
     engine.fire_event(IterationEvents.MODEL_COMPLETED)
-    return engine.state.output
+
+
+def _fail(engine: Evaluator, loaded: list[dict[str, Any]], error: Exception) -> None:
+    if isinstance(error, torch.OutOfMemoryError):
+        torch.cuda.empty_cache()
+        status, reason = "failed", f"needs more memory than {engine.state.device} has free"
+    else:
+        status, reason = failure_of(error)
+    for case in loaded:
+        case["status"], case["reason"] = status, reason
+        case.pop(Keys.IMAGE, None)
+    engine.state.unread = [*engine.state.unread, *loaded]
+    engine.state.batch, engine.state.output = [], []

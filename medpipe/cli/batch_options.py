@@ -1,0 +1,150 @@
+"""Options of the commands that run a bundle over many cases, and the config values that they stand for."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from medpipe.bundles import Bundle, parse_overrides
+from medpipe.errors import RequestError
+
+__all__ = [
+    "DeviceOption",
+    "DicomOption",
+    "DryRunOption",
+    "ExecutorOption",
+    "LimitOption",
+    "MemoryLimitOption",
+    "RayAddressOption",
+    "RetryFailedOption",
+    "TimeLimitOption",
+    "WorkersOption",
+    "batch_overrides",
+    "cluster_overrides",
+    "dry_run_overrides",
+    "terminable",
+]
+
+_PANEL = "Batch"
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=0, rich_help_panel=_PANEL, help="Processes that decode (0: none); with ray, machines' workers."
+    ),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", rich_help_panel=_PANEL, help="Where the network runs: cpu, cuda, cuda:1, mps.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, rich_help_panel=_PANEL, help="Do at most so many cases this time.")
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", rich_help_panel=_PANEL, help="Check everything, print the plan, and write nothing."),
+]
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", rich_help_panel=_PANEL, help="Do the cases again that failed before.")
+]
+TimeLimitOption = Annotated[
+    float | None, typer.Option("--time-limit", min=0.1, rich_help_panel=_PANEL, help="Seconds to decode one case.")
+]
+MemoryLimitOption = Annotated[
+    float | None, typer.Option("--memory-limit", min=0.1, rich_help_panel=_PANEL, help="GiB to decode one case.")
+]
+DicomOption = Annotated[
+    str | None,
+    typer.Option("--dicom", rich_help_panel=_PANEL, help="DICOM objects of each case for its study: sr, pr, sc."),
+]
+ExecutorOption = Annotated[
+    str, typer.Option("--executor", rich_help_panel=_PANEL, help="local (this machine's processes) or ray (a cluster).")
+]
+RayAddressOption = Annotated[
+    str | None, typer.Option("--ray-address", rich_help_panel=_PANEL, help="Of a running cluster; else one is started.")
+]
+
+
+def batch_overrides(bundle: Bundle, mode: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Config values for the options that were given.
+
+    Args:
+        bundle: Must have a value of that name for each.
+        mode: "infer" or "evaluate".
+        options: By config name; None and False were not given.
+
+    Raises:
+        RequestError: The bundle has no such value, or the device is none.
+    """
+    given = {key: value for key, value in options.items() if value is not None and value is not False}
+    device = given.pop("device", None)
+    texts = [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    overrides = parse_overrides(texts, bundle.config(mode))
+    if device is not None:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+            raise RequestError(f"device '{device}' is none of cpu, cuda, cuda:N, mps")
+        overrides["device"] = f"$torch.device('{device}')"
+    return overrides
+
+
+def dry_run_overrides(bundle: Bundle, mode: str) -> dict[str, Any]:
+    """Overrides that make a run check and plan only.
+
+    Raises:
+        RequestError: The bundle's config has no checks and no plan.
+    """
+    if not {"checks", "plan"} <= bundle.config(mode).keys():
+        raise RequestError(f"bundle '{bundle.name}' has no dry run: its config lacks 'checks' and 'plan'")
+    return {"init_id": "checks", "run_id": "plan"}
+
+
+def cluster_overrides(
+    bundle: Bundle, mode: str, given: dict[str, Any], *, executor: str, workers: int | None, address: str | None
+) -> dict[str, Any]:
+    """Overrides that put a cluster in the evaluator's place; none for the local executor.
+
+    Raises:
+        RequestError: The executor is unknown, its extra is not installed, or an option does not go with it.
+    """
+    if executor == "local":
+        if address is not None:
+            raise RequestError("--ray-address goes with --executor ray")
+        return {}
+    if executor != "ray":
+        raise RequestError(f"executor '{executor}' is none of local, ray")
+    from medpipe.batch.cluster import require_ray
+
+    require_ray()
+    return {
+        "evaluator": {
+            "_target_": "medpipe.batch.cluster.ClusterRun",
+            "run_folder": "@run_folder",
+            "cases": "@todo",
+            "request": json.dumps({"bundle": str(bundle.root), "mode": mode, "overrides": given}),
+            "workers": workers,
+            "address": address,
+        }
+    }
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does: rows that are written stay, and the same command goes on."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: signals are another's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""A DICOM network node: receive studies, run bundles on them, send results; query and retrieve."""

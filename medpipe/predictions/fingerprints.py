@@ -1,0 +1,82 @@
+"""How a run recognises a file that it has seen: quickly by size and time, surely by its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from medpipe.errors import CaseError, RequestError
+from medpipe.io.sources import Source
+
+__all__ = ["case_key", "digest_of", "sha256_of_file", "stamp_of"]
+
+
+def case_key(case: dict[str, Any]) -> str:
+    """What tells a case of one search again in the next: its image, or the file that it was found in."""
+    return str(case.get("image") or case.get("file") or case["case"])
+
+
+def stamp_of(image: Any) -> str:
+    """Size and time of last change of each file behind a case's image; empty where one is not there.
+
+    Args:
+        image: One name (see ``io.sources``) or a list of them.
+    """
+    try:
+        facts = [source.path.stat() for source in _sources(image)]
+    except OSError:
+        return ""
+    return ",".join(f"{fact.st_size}:{fact.st_mtime_ns}" for fact in facts)
+
+
+def digest_of(image: Any) -> str:
+    """SHA-256 of the bytes behind a case's image, one file after the other; of a folder, its files by name.
+
+    Returns:
+        Hexadecimal digits, or an empty string where something cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for source in _sources(image):
+            for stream in _streams(source):
+                with stream:
+                    _add(digest, stream)
+    except (OSError, CaseError):
+        return ""
+    return digest.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits.
+
+    Raises:
+        RequestError: The file is missing or unreadable.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            _add(digest, stream)
+    except OSError as error:
+        raise RequestError(f"file '{path}' cannot be read ({error.strerror or error})") from error
+    return digest.hexdigest()
+
+
+def _sources(image: Any) -> list[Source]:
+    names = image if isinstance(image, list | tuple) else [image]
+    return [Source.parse(str(name)) for name in names if name]
+
+
+def _streams(source: Source) -> Iterator[BinaryIO]:
+    if source.member is not None:
+        yield source.open()
+    elif source.path.is_dir():
+        yield from (path.open("rb") for path in sorted(source.path.rglob("*")) if path.is_file())
+    else:
+        yield source.path.open("rb")
+
+
+def _add(digest: Any, stream: BinaryIO) -> None:
+    while block := stream.read(1 << 20):
+        digest.update(block)

@@ -1,0 +1,98 @@
+"""The same run on a cluster: one of this machine's processes, since it needs no other machine to be one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from medpipe.batch.cluster import require_ray
+from medpipe.batch.cluster_worker import ClusterWorker
+from medpipe.bundles import find_bundle
+from medpipe.cli.main import invoke
+from medpipe.errors import RequestError
+from medpipe.io.cases import find_radiographs
+
+BUNDLE = "cxr_pneumothorax_acm"
+SMALL = ["image_size=64", "picture_size=96"]
+SCRIPT = Path(__file__).parents[2] / "scripts" / "fault_campaign.py"
+
+
+@pytest.fixture(scope="module")
+def campaign():
+    if not SCRIPT.is_file():
+        pytest.skip("scripts/ is not here")
+    spec = importlib.util.spec_from_file_location("fault_campaign", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def request(**overrides: object) -> str:
+    bundle = find_bundle(BUNDLE)
+    given = {"weights": str(bundle.weights), "num_workers": 0, "image_size": 64, "picture_size": 96, **overrides}
+    return json.dumps({"bundle": str(bundle.root), "mode": "infer", "overrides": given})
+
+
+def test_a_worker_gives_results_with_the_content_of_their_files(campaign, tmp_path) -> None:
+    campaign.write_study(tmp_path / "study", 10, seed=0)
+    worker = ClusterWorker(request())
+    assert worker.ready() == ""
+    answers = {case["file"]: worker.infer(case) for case in find_radiographs(tmp_path / "study")}
+    assert {result.status for result, _ in answers.values()} == {"done", "skipped", "failed"}
+    for result, files in answers.values():
+        assert list(files) == (["marks.png"] if result.status == "done" else [])
+        assert all(content.startswith(b"\x89PNG") for content in files.values())
+
+
+def test_a_worker_says_why_it_cannot_work(tmp_path) -> None:
+    assert "none.pt" in ClusterWorker(request(weights=str(tmp_path / "none.pt"))).ready()
+
+
+def test_without_ray_the_error_names_the_extra(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RequestError, match=r"medpipe\[ray\]"):
+        require_ray()
+    assert invoke(["infer", BUNDLE, str(tmp_path), "-o", str(tmp_path / "out"), "--executor", "ray"]) == 2
+    assert "medpipe[ray]" in capsys.readouterr().err
+
+
+def actors() -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::ClusterWorker"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_cluster_that_loses_a_worker_makes_the_files_of_a_local_run(campaign, tmp_path) -> None:
+    pytest.importorskip("ray")
+    campaign.write_study(tmp_path / "study", 150, seed=4)
+    command = ["infer", BUNDLE, str(tmp_path / "study"), *SMALL]
+    assert invoke([*command, "--workers", "0", "-o", str(tmp_path / "local")]) == 3
+    cluster = [*command, "num_workers=0", "--executor", "ray", "--workers", "2", "-o", str(tmp_path / "cluster")]
+    code = "import sys; from medpipe.cli.main import invoke; sys.exit(invoke(sys.argv[1:]))"
+    run = subprocess.Popen([sys.executable, "-c", code, *cluster], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 150
+    while len(list(tmp_path.glob("cluster/cases/*/marks.png"))) < 10:
+        assert time.monotonic() < end
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.01)
+    os.kill(actors()[0], signal.SIGKILL)
+    _, error = run.communicate(timeout=150)
+    assert run.returncode == 3, error
+    local, spread = campaign.content(tmp_path / "local"), campaign.content(tmp_path / "cluster")
+    for files in (local, spread):  # they name the command
+        files.pop("run.json"), files.pop("report/index.html")
+    assert local == spread
+    assert campaign.rows(tmp_path / "local") == campaign.rows(tmp_path / "cluster")
