@@ -37,9 +37,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.num_workers < 0 or self.retries < 0:
-            raise ValueError(
-                f"num_workers and retries must not be negative, got {self.num_workers} and {self.retries}"
-            )
+            raise ValueError(f"num_workers and retries must not be negative, got {self.num_workers} and {self.retries}")
         if self.time_limit <= 0 or self.memory_limit <= 0:
             raise ValueError(
                 f"time_limit and memory_limit must be positive, got {self.time_limit} and {self.memory_limit}"

@@ -225,7 +225,7 @@ class _Supervisor:
 
     def _over(self, job: _Job | None, reason: str) -> None:
         """An attempt was in vain."""
-        assert job is not None  # noqa: S101 - only busy seats come here
+        assert job is not None
         if job.attempts <= self._retries:
             self._again.append(job)
         else:

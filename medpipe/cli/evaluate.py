@@ -65,7 +65,12 @@ def run(
     if paths:
         raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
     values: dict[str, Any] = parse_overrides(texts, bundle.config("evaluate"))
-    options = {"limit": limit, "retry_failed": retry_failed, "time_limit": time_limit, "memory_limit": memory_limit}
+    options: dict[str, Any] = {
+        "limit": limit,
+        "retry_failed": retry_failed,
+        "time_limit": time_limit,
+        "memory_limit": memory_limit,
+    }
     options |= {"dicom": dicom, "device": device, "num_workers": workers if executor == "local" else None}
     output = output_folder(output, values)
     given: dict[str, Any] = {

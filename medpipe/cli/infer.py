@@ -86,7 +86,12 @@ def run(
     bundle = find_bundle(name)
     paths, texts = split_arguments(arguments or [])
     overrides = parse_overrides(texts, bundle.config("infer"))
-    options = {"limit": limit, "retry_failed": retry_failed, "time_limit": time_limit, "memory_limit": memory_limit}
+    options: dict[str, Any] = {
+        "limit": limit,
+        "retry_failed": retry_failed,
+        "time_limit": time_limit,
+        "memory_limit": memory_limit,
+    }
     options |= {"dicom": dicom, "device": device, "num_workers": workers if executor == "local" else None}
     options |= {"watch": watch is not None, "watch_idle": watch_idle}
     output = output_folder(output, overrides)
@@ -160,7 +165,9 @@ def run_batch(bundle: Bundle, mode: str, given: dict[str, Any]) -> None:
         except Exception as error:
             if not is_fault_of_disk(error):
                 raise
-            raise InterruptedRunError(f"a disk is full or fails ({error}); run the same command again to go on") from error
+            raise InterruptedRunError(
+                f"a disk is full or fails ({error}); run the same command again to go on"
+            ) from error
 
 
 def summarise(

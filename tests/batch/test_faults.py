@@ -116,7 +116,9 @@ def test_a_second_run_on_the_folder_says_that_it_is_in_use(campaign, study, tmp_
     task = campaign.infer(study / "study", out, 0)
     pids = [campaign.start(task) for _ in range(3)]
     codes = sorted(campaign.exit_code(pid) for pid in pids)
-    assert codes == [2, 2, 3] or codes.count(3) >= 1 and set(codes) <= {2, 3}  # the winner may end before another starts
+    assert codes == [2, 2, 3] or (
+        codes.count(3) >= 1 and set(codes) <= {2, 3}
+    )  # the winner may end before another starts
     assert_whole(campaign, study, out)
     with sqlite3.connect(out / "journal.sqlite") as db:
         assert db.execute("SELECT max(attempts), min(attempts) FROM cases").fetchone() == (1, 1)

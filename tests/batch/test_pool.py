@@ -15,7 +15,9 @@ from medpipe.batch.pool import DecodingPool
 
 
 def run(images: list[str | None], workers: int = 2, time_limit: float = 20, memory_limit: float = 1, retries: int = 1):
-    cases = [image and {"case": str(n), "status": "pending", "reason": "", "image": image} for n, image in enumerate(images)]
+    cases = [
+        image and {"case": str(n), "status": "pending", "reason": "", "image": image} for n, image in enumerate(images)
+    ]
     pool = DecodingPool(
         faulty_loads.load, workers=workers, time_limit=time_limit, memory_limit=memory_limit, retries=retries
     )

@@ -8,7 +8,9 @@ from medpipe.predictions.journal import CaseResult, Journal
 
 def test_results_come_back_as_they_were_in_the_order_of_names(tmp_path) -> None:
     results = [
-        CaseResult("b", "done", "", {"view": "PA"}, 0.1 + 0.2, [{"label": "x", "score": 1 / 3, "x": 2.0}], {"read": 0.5}),
+        CaseResult(
+            "b", "done", "", {"view": "PA"}, 0.1 + 0.2, [{"label": "x", "score": 1 / 3, "x": 2.0}], {"read": 0.5}
+        ),
         CaseResult("a", "failed", "cut short", {"view": ""}),
     ]
     journal = Journal(tmp_path / "journal.sqlite")
