@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def start(task: Callable[[], int]) -> int:
         # torch's own threads, if the parent ever used them, are not there after a fork, and would be waited for.
         torch.set_num_threads(1)
         signal.alarm(300)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background hands an ignored one down
         code = task()
     finally:
         os._exit(code)
@@ -128,7 +130,7 @@ def content(out: Path) -> dict[str, bytes]:
 
 def rows(out: Path) -> list[tuple]:
     """The journal without durations and attempts."""
-    with sqlite3.connect(out / "journal.sqlite") as db:
+    with closing(sqlite3.connect(out / "journal.sqlite")) as db:
         columns = "name, status, reason, facts, score, marks, input_sha256, outputs, found, stamp"
         return db.execute(f"SELECT {columns} FROM cases ORDER BY name").fetchall()
 

@@ -91,8 +91,8 @@ class CaseLoader:
                 yield [self._here(case)]
 
     def _here(self, case: dict[str, Any]) -> dict[str, Any]:
-        for attempt in range(1, self._limits.retries + 2):
-            loaded = self.dataset.load(case)
-            if not loaded.pop("transient", False):
-                break
-        return {**loaded, "attempts": attempt}
+        attempts, again = 0, True
+        while again:
+            loaded, attempts = self.dataset.load(case), attempts + 1
+            again = loaded.pop("transient", False) and attempts <= self._limits.retries
+        return {**loaded, "attempts": attempts}

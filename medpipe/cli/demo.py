@@ -25,8 +25,8 @@ def run(
 
     Example: [bold]medpipe demo[/bold]
     """
-    from medpipe.bundles import find_bundle, run_bundle
-    from medpipe.cli.infer import summarise
+    from medpipe.bundles import find_bundle
+    from medpipe.cli.infer import run_batch, summarise
     from medpipe.io.folders import empty_folder
 
     folder = empty_folder(output)
@@ -38,7 +38,7 @@ def run(
     bundle = find_bundle(_BUNDLE)
     out = folder / "out"
     given = {"dataset_dir": str(study.folder.absolute()), "output_dir": str(out.absolute())}
-    run_bundle(bundle, "infer", {**given, "weights": str(bundle.weights)})
+    run_batch(bundle, "infer", {**given, "weights": str(bundle.weights)})
 
     from medpipe.evaluation.localization import score_run
     from medpipe.metrics.matching import HitRule

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medpipe.errors import CaseFailedError
-from medpipe.io.codestreams import declared_size
+from medpipe.io.codestreams import JP2_START, declared_size, jp2_codestream
 from medpipe.io.dicom_file import (
     MAX_INFLATED_BYTES,
     PIXEL_TAGS,
@@ -200,6 +200,8 @@ def check_codestream(form: PixelFormat, stream: bytes) -> None:
     Raises:
         CaseFailedError: Naming both sizes; or the stream is cut short.
     """
+    if stream.startswith(JP2_START) and jp2_codestream(stream) is None:  # pydicom's own search would never end
+        raise CaseFailedError("its JPEG 2000 stream is wrapped in a damaged JP2 file")
     size = declared_size(stream)
     if size is not None and size != (form.rows, form.columns):
         raise CaseFailedError(

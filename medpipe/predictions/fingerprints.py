@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,11 +37,17 @@ def digest_of(image: Any) -> str:
     """SHA-256 of the bytes behind a case's image, one file after the other; of a folder, its files by name.
 
     Returns:
-        Hexadecimal digits, or an empty string where something cannot be read.
+        Hexadecimal digits, or an empty string where something cannot be read or is larger than one image may be.
     """
+    return _digest(tuple(_sources(image)), stamp_of(image))
+
+
+@lru_cache(maxsize=8)
+def _digest(sources: tuple[Source, ...], stamp: str) -> str:
+    """Remembered for the frames of one file, each of which is a case."""
     digest = hashlib.sha256()
     try:
-        for source in _sources(image):
+        for source in sources:
             for stream in _streams(source):
                 with stream:
                     _add(digest, stream)
@@ -64,17 +72,16 @@ def sha256_of_file(path: Path) -> str:
 
 
 def _sources(image: Any) -> list[Source]:
+    """The files; frames of one count as the file."""
     names = image if isinstance(image, list | tuple) else [image]
-    return [Source.parse(str(name)) for name in names if name]
+    return [replace(Source.parse(str(name)), frame=None) for name in names if name]
 
 
 def _streams(source: Source) -> Iterator[BinaryIO]:
-    if source.member is not None:
-        yield source.open()
-    elif source.path.is_dir():
+    if source.member is None and source.path.is_dir():
         yield from (path.open("rb") for path in sorted(source.path.rglob("*")) if path.is_file())
     else:
-        yield source.path.open("rb")
+        yield source.open()
 
 
 def _add(digest: Any, stream: BinaryIO) -> None:

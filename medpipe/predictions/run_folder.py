@@ -186,9 +186,6 @@ class RunFolder:
         for folder in (self.path / "cases").iterdir():
             if folder.name not in keep and folder.is_dir():
                 shutil.rmtree(folder)
-        for name in keep:
-            for path in (self.path / "cases" / name).glob(".*.part"):
-                path.unlink()
 
     def _is_whole(self, file: str, facts: dict[str, Any]) -> bool:
         with contextlib.suppress(OSError):

@@ -12,9 +12,11 @@ import sqlite3
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medpipe.cli.main import invoke
+from medpipe.predictions.tables import read_table
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "fault_campaign.py"
 SMALL = ["image_size=64", "picture_size=96"]
@@ -162,6 +164,34 @@ def test_a_signal_ends_a_run_with_code_130_and_no_process_is_left(campaign, tmp_
     assert campaign.exit_code(campaign.start(campaign.infer(tmp_path / "study", tmp_path / "out", 2))) == 3
     with (tmp_path / "out/cases.csv").open() as stream:
         assert sum(1 for _ in stream) == 61
+
+
+def test_files_of_gigabytes_fail_by_themselves_in_bounded_memory(campaign, write_dicom, ramp, tmp_path) -> None:
+    write_dicom("in/fine.dcm", ramp)
+    for name, frames in (("cine.dcm", 4), ("cine_of_2_gb.dcm", 14)):  # zeros, which take no room on the disk
+        path = write_dicom(
+            f"in/{name}", np.zeros((1, 64, 64), np.uint16), Rows=8660, Columns=8660, NumberOfFrames=frames
+        )
+        size = frames * 8660 * 8660 * 2
+        head = path.read_bytes()[: -64 * 64 * 2 - 4]
+        path.write_bytes(head + size.to_bytes(4, "little"))
+        os.truncate(path, len(head) + 4 + size)
+
+    def confined() -> int:
+        """The run's own process may not take much either."""
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + 2**29
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        options = ["--workers", "1", "--memory-limit", "0.3", "rules.split_frames=true", *SMALL]
+        return invoke(["infer", "cxr_pneumothorax_acm", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *options])
+
+    assert campaign.exit_code(campaign.start(confined)) == 3
+    rows = read_table(tmp_path / "out/cases.csv", ["file", "status", "reason"])
+    reasons = {row["file"]: (row["status"], row["reason"]) for row in rows}
+    assert reasons["fine.dcm"] == ("done", "")
+    assert reasons["cine.dcm"] == ("failed", "needs more memory than one case may take (memory_limit)")
+    assert reasons["cine_of_2_gb.dcm"][0] == "failed"
+    assert "bytes is more than" in reasons["cine_of_2_gb.dcm"][1]
 
 
 def wait_for(condition, seconds: float = 60) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -91,6 +92,12 @@ class Orthanc:
         requests.post(f"http://127.0.0.1:{self.web_port}/instances", data=content, timeout=10).raise_for_status()
 
 
+def dcmtk_storescu() -> str | None:
+    """DCMTK's program; pynetdicom brings one of the same name, which comes first in a virtual environment."""
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if (Path(folder) / "dcmdump").exists()]
+    return shutil.which("storescu", path=os.pathsep.join(folders)) if folders else None
+
+
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
     if shutil.which("Orthanc") is None:
@@ -110,11 +117,12 @@ def free_port() -> int:
 @pytest.fixture
 def storescu() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Function that sends files with DCMTK's storescu: ``storescu(port, files, aet="TESTER")``."""
-    if shutil.which("storescu") is None:
+    program = dcmtk_storescu()
+    if program is None:
         pytest.skip("DCMTK is not installed; on Debian: apt-get install dcmtk")
 
-    def send(port: int, files: list[Path], aet: str = "TESTER", called: str = "MEDPIPE") -> Any:
-        command = ["storescu", "-v", "-aet", aet, "-aec", called, "-R", "127.0.0.1", str(port), *map(str, files)]
+    def send(port: int, files: list[Path], *more: str, aet: str = "TESTER", called: str = "MEDPIPE") -> Any:
+        command = [program, "-v", "-aet", aet, "-aec", called, *more, "-R", "127.0.0.1", str(port), *map(str, files)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     return send

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,11 +60,7 @@ def test_compressed_pixels_are_kept_as_they_came(listening, storescu, write_dico
 
     path = write_dicom("rle.dcm", ramp, syntax=RLELossless, StudyInstanceUID="1.2.3")
     receiver = listening()
-    sent = subprocess.run(
-        ["storescu", "-xr", "-aec", "MEDPIPE", "127.0.0.1", str(receiver.port), str(path)],
-        capture_output=True,
-        check=False,
-    )
+    sent = storescu(receiver.port, [path], "-xr")
     assert sent.returncode == 0, sent.stderr
     (file,) = spooled(receiver)
     assert dcmread(file).file_meta.TransferSyntaxUID == RLELossless

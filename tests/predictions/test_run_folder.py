@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
 from medpipe.errors import RequestError
-from medpipe.predictions.journal import CaseResult
+from medpipe.predictions.journal import CaseResult, FoundCase
 from medpipe.predictions.run_folder import RunFolder, read_run, sha256_of_file
+from medpipe.predictions.tables import read_table
 
 
 @pytest.fixture
@@ -105,3 +107,95 @@ def test_a_foreign_run_json_is_named(tmp_path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(RequestError, match="unreadable"):
         read_run(tmp_path)
+
+
+def test_files_are_recorded_with_their_hashes_and_a_case_that_fails_keeps_none(tmp_path, weights) -> None:
+    run = folder(tmp_path, weights)
+    run.start()
+    for case, status in (("a", "done"), ("b", "failed")):
+        (run.case_folder(case) / "marks.png").write_bytes(b"picture")
+        run.record(CaseResult(case, status))
+    (first, second) = run.journal.results()
+    digest = sha256_of_file(tmp_path / "out/cases/a/marks.png")
+    assert first.outputs == {"cases/a/marks.png": {"bytes": 7, "sha256": digest}}
+    assert second.outputs == {}
+    assert not (tmp_path / "out/cases/b").exists()
+
+
+def test_a_done_case_whose_file_is_gone_or_cut_is_pending_again(tmp_path, weights) -> None:
+    run = folder(tmp_path, weights)
+    run.start()
+    for case in "abc":
+        run.journal.register([FoundCase({"case": case, "file": case}, "")])
+        (run.case_folder(case) / "marks.png").write_bytes(b"picture")
+        run.record(CaseResult(case, "done"))
+    run.close()
+    (tmp_path / "out/cases/a/marks.png").unlink()
+    (tmp_path / "out/cases/b/marks.png").write_bytes(b"pict")
+    run = folder(tmp_path, weights)
+    run.start()
+    assert run.journal.names() == {"c"}
+    assert [path.name for path in (tmp_path / "out/cases").iterdir()] == ["c"]
+
+
+def test_a_start_removes_what_a_killed_run_left_half_done(tmp_path, weights) -> None:
+    first = folder(tmp_path, weights)
+    first.start()
+    first.close()
+    for name in (".cases.csv.x.part", "report/.index.html.x.part", "cases/a/.marks.png.x.part", "cases/a/marks.png"):
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("half")
+    folder(tmp_path, weights).start()
+    left = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")}
+    assert left - {"journal.sqlite-wal"} == {".lock", "cases", "journal.sqlite", "report", "run.json"}
+
+
+def test_a_folder_of_results_without_a_run_is_never_emptied(tmp_path, weights) -> None:
+    (tmp_path / "out/cases/mine").mkdir(parents=True)
+    with pytest.raises(RequestError, match="not empty and holds no run"):
+        folder(tmp_path, weights)
+
+
+def test_a_run_stopped_while_it_wrote_run_json_can_begin(tmp_path, weights) -> None:
+    (tmp_path / "out/cases").mkdir(parents=True)
+    (tmp_path / "out/.run.json.abc.part").write_text("{")
+    folder(tmp_path, weights).start()
+    assert read_run(tmp_path / "out")["finished"] is None
+
+
+def test_cases_that_were_not_reached_stand_in_the_table_as_skipped(tmp_path, weights) -> None:
+    run = folder(tmp_path, weights)
+    run.start()
+    run.journal.register([FoundCase({"case": name, "file": f"{name}.png"}, "") for name in "ab"])
+    run.record(CaseResult("a", "done", facts={"file": "a.png"}))
+    assert run.finish() == {"done": 1, "skipped": 1, "failed": 0}
+    content = read_run(tmp_path / "out")
+    assert (content["finished"], content["cases"]["not reached"]) == (None, 1)
+    rows = read_table(tmp_path / "out/cases.csv", ["file", "status", "reason"])
+    assert [(row["file"], row["status"], row["reason"][:11]) for row in rows] == [
+        ("a.png", "done", ""),
+        ("b.png", "skipped", "not reached"),
+    ]
+
+
+def test_files_that_came_from_elsewhere_are_written_and_recorded(tmp_path, weights) -> None:
+    run = folder(tmp_path, weights)
+    run.start()
+    run.record_with_files(CaseResult("a", "done"), {"marks.png": b"picture"})
+    assert (tmp_path / "out/cases/a/marks.png").read_bytes() == b"picture"
+    assert next(run.journal.results()).outputs["cases/a/marks.png"]["bytes"] == 7
+    for name in ("../x", "/x", "b/x"):
+        with pytest.raises(ValueError, match="does not lie in the folder"):
+            run.record_with_files(CaseResult("b", "done"), {name: b""})
+
+
+def test_options_may_be_dataclasses_and_nothing_opaque(tmp_path, weights) -> None:
+    @dataclass
+    class Rules:
+        sides: tuple[int, int]
+
+    assert folder(tmp_path, weights, options={"rules": Rules((1, 2))}).identity["options"] == {
+        "rules": {"sides": [1, 2]}
+    }
+    with pytest.raises(TypeError, match="plain value, got object"):
+        folder(tmp_path, weights, options={"x": object()})

@@ -22,12 +22,15 @@ __all__ = ["RunRecorder"]
 
 _FACTS = ("file", "patient", "sex", "age", "view", "modality", "manufacturer")
 
+_WRITERS = 4
+"""Threads that write: a disk that takes tens of milliseconds to make a file safe takes several at a time."""
+
 
 class RunRecorder:
     """Records every case of an evaluator that runs ``infer_cases``, with a picture of its marks.
 
-    A case's row is written after its picture, so a row says that all of the case is there. Pictures are encoded in a
-    thread beside the network.
+    A case's row is written after its picture, so a row says that all of the case is there. Pictures are encoded and
+    written in threads beside the network.
 
     Args:
         run_folder: Where to write; started before the engine runs, finished afterwards.
@@ -51,10 +54,10 @@ class RunRecorder:
         engine.add_event_handler(Events.COMPLETED, self._close)
 
     def _open(self, engine: Engine) -> None:
-        self._threads = ThreadPoolExecutor(1)
+        self._threads = ThreadPoolExecutor(_WRITERS)
 
     def __call__(self, engine: Engine) -> None:
-        """Hand the iteration's cases to the writing thread.
+        """Hand the iteration's cases to the writing threads.
 
         Raises:
             InterruptedRunError: An earlier case cannot be written.
@@ -67,7 +70,7 @@ class RunRecorder:
     def _submit(self, case: dict[str, Any], output: dict[str, Any] | None) -> None:
         self._waiting.append(self._threads.submit(self._record, case, output))
         # Takes errors up early, and bounds the memory of images that wait for their picture.
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) > 8):
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > 2 * _WRITERS):
             self._waiting.pop(0).result()
 
     def _record(self, case: dict[str, Any], output: dict[str, Any] | None) -> None:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import faulty_loads
+import pytest
+
+from medpipe.batch.loader import CaseLoader, Limits
+
+
+class Data:
+    """What a loader needs of a data set."""
+
+    def __init__(self, data, load=faulty_loads.load) -> None:
+        self.data, self.load = data, load
+
+
+def case(name: str, image: str = "fine") -> dict:
+    return {"case": name, "status": "pending", "reason": "", "image": image}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_hold_one_case_and_every_case_comes_once(workers) -> None:
+    loader = CaseLoader(Data([case(str(n)) for n in range(7)]), Limits(num_workers=workers))
+    assert len(loader) == 7
+    batches = list(loader)
+    assert [len(batch) for batch in batches] == [1] * 7
+    assert sorted(batch[0]["case"] for batch in batches) == [str(n) for n in range(7)]
+
+
+def test_a_source_without_a_length_has_none() -> None:
+    loader = CaseLoader(Data(item for item in [case("a"), None, case("b")]), Limits(num_workers=0))
+    with pytest.raises(TypeError):
+        len(loader)
+    assert [batch[0]["case"] for batch in loader] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("faults", "status", "attempts"), [(2, "pending", 3), (3, "failed", 3)])
+def test_without_processes_a_fault_that_may_pass_is_tried_again_as_well(faults, status, attempts) -> None:
+    left = [errno.EIO] * faults
+
+    def transform(item: dict) -> dict:
+        if left:
+            number = left.pop()
+            raise OSError(number, os.strerror(number))
+        return item
+
+    data = Data([case("a")], faulty_loads.LoadCase(transform))
+    ((loaded,),) = CaseLoader(data, Limits(num_workers=0, retries=2))
+    assert (loaded["status"], loaded["attempts"]) == (status, attempts)
+    assert "transient" not in loaded
+
+
+@pytest.mark.parametrize("limits", [{"num_workers": -1}, {"retries": -1}, {"time_limit": 0}, {"memory_limit": -1.0}])
+def test_limits_out_of_range_are_refused(limits) -> None:
+    with pytest.raises(ValueError, match="must"):
+        Limits(**limits)
