@@ -2,6 +2,7 @@
 
     MedpipeError                 base of all of them
     ├── RequestError             the request itself is wrong; raised before anything is touched
+    │   ├── AlreadyDoneError     what is asked for is there already
     │   ├── InputDataError       a table, data set or manifest that was handed in is wrong
     │   └── UntrustedBundleError a foreign bundle names code outside the allow-list
     ├── InterruptedRunError      a run had to stop; the same command goes on with it
@@ -15,6 +16,7 @@ Messages say what was found, what was expected, which file, case or key, and wha
 from __future__ import annotations
 
 __all__ = [
+    "AlreadyDoneError",
     "CaseError",
     "CaseFailedError",
     "CaseSkippedError",
@@ -34,6 +36,10 @@ class RequestError(MedpipeError, ValueError):
     """The request is wrong (an option, a path, an override); nothing has been touched."""
 
 
+class AlreadyDoneError(RequestError):
+    """What is asked for is there already: a training that has reached its end."""
+
+
 class InputDataError(RequestError):
     """A table, data set, datalist or manifest that was handed in does not follow its format."""
 
@@ -47,9 +53,13 @@ class InterruptedRunError(MedpipeError):
 
 
 class CaseError(MedpipeError):
-    """One case cannot be done. ``status`` is the word that cases.csv shows."""
+    """One case cannot be done. ``status`` is the word that cases.csv shows.
+
+    ``words`` are those of the patient that the file's header gave, where it could be read; never shown.
+    """
 
     status = "failed"
+    words: tuple[str, ...] = ()
 
 
 class CaseSkippedError(CaseError):

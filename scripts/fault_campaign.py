@@ -1,8 +1,9 @@
 """Kill a batch run at random instants, start it again, and compare the end with that of an unbroken run.
 
-    python scripts/fault_campaign.py [--kills 200] [--cases 100] [--seed 0] [--workers 2] [--decoders]
+    python scripts/fault_campaign.py [--command infer] [--kills 200] [--cases 100] [--seed 0] [--workers 2] [--decoders]
 
-The run is ``medpipe infer`` itself on generated pictures, some of them damaged. "kill" is SIGKILL to the process of the run;
+The run is ``medpipe infer`` itself on generated pictures, or ``medpipe convert`` or ``medpipe deidentify`` on generated
+series, one to ten cases; some files are damaged. "kill" is SIGKILL to the process of the run;
 with --decoders to one of its decoding processes instead, and the run must then reach its end by itself. Compared are all
 files of the folder, byte for byte, and the rows of the journal; times of day, durations and what hashes them are left out.
 """
@@ -86,6 +87,61 @@ def infer(study: Path, out: Path, workers: int) -> Callable[[], int]:
     return task
 
 
+def write_series(folder: Path, cases: int, seed: int) -> None:
+    """CT series of ten slices, a tenth as many as there are cases; one slice of the last is cut short."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+    random_numbers = np.random.default_rng(seed)
+    for number in range(max(2, cases // 10) * 10):
+        series, slice_number = divmod(number, 10)
+        dataset = Dataset()
+        dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, f"1.2.3.{series}.1.{slice_number + 1}"
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.3.{series}.2", f"1.2.3.{series}.3"
+        dataset.PatientID, dataset.Modality, dataset.InstanceNumber = f"7{series}", "CT", slice_number + 1
+        dataset.Rows, dataset.Columns, dataset.PixelSpacing = 128, 128, ["0.7", "0.7"]
+        dataset.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
+        dataset.ImagePositionPatient = ["-50", "-50", str(2.5 * slice_number)]
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 1
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+        dataset.RescaleSlope, dataset.RescaleIntercept = "1", "-1024"
+        dataset.PixelData = random_numbers.integers(0, 2000, (128, 128), np.int16).tobytes()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        path = folder / f"series{series:03d}" / f"image{slice_number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(path, enforce_file_format=True)
+    path.write_bytes(path.read_bytes()[:-20000])
+
+
+def convert(study: Path, out: Path, workers: int) -> Callable[[], int]:
+    """A conversion, as a task."""
+
+    def task() -> int:
+        from medpipe.cli.main import invoke
+
+        return invoke(["convert", str(study), "-o", str(out)])
+
+    return task
+
+
+def deidentify(study: Path, out: Path, workers: int) -> Callable[[], int]:
+    """A de-identification, as a task; all of a campaign's share a key."""
+
+    def task() -> int:
+        from medpipe.cli.main import invoke
+
+        options = ["-o", str(out), "--key", str(study.with_name("key")), "--workers", "1", "--accept-burned-in"]
+        return invoke(["deidentify", str(study), *options])
+
+    return task
+
+
+COMMANDS = {"infer": (write_study, infer), "convert": (write_series, convert), "deidentify": (write_series, deidentify)}
+
+
 def import_all() -> None:
     """Load what runs need, once for all that are forked from this process."""
     import monai.bundle  # noqa: F401
@@ -129,7 +185,9 @@ def content(out: Path) -> dict[str, bytes]:
 
 
 def rows(out: Path) -> list[tuple]:
-    """The journal without durations and attempts."""
+    """The journal without durations and attempts; empty where the command keeps none."""
+    if not (out / "journal.sqlite").is_file():
+        return []
     with closing(sqlite3.connect(out / "journal.sqlite")) as db:
         columns = "name, status, reason, facts, score, marks, input_sha256, outputs, found, stamp"
         return db.execute(f"SELECT {columns} FROM cases ORDER BY name").fetchall()
@@ -156,23 +214,26 @@ def decoders() -> list[int]:
     return found
 
 
-def campaign(folder: Path, *, kills: int, cases: int, seed: int, workers: int, of_decoders: bool = False) -> dict:
+def campaign(
+    folder: Path, *, kills: int, cases: int, seed: int, workers: int, command: str = "infer", of_decoders: bool = False
+) -> dict:
     """Kill and resume until ``kills`` are done; returns counts and the differences that were found."""
     import_all()
+    write_input, run = COMMANDS[command]
     chance = random.Random(seed)
     study, whole = folder / "study", folder / "whole"
-    write_study(study, cases, seed)
+    write_input(study, cases, seed)
     expected = 3  # some files are damaged
     begin = time.monotonic()
-    assert exit_code(start(infer(study, whole, workers))) == expected
+    assert exit_code(start(run(study, whole, workers))) == expected
     begin, again = time.monotonic(), folder / "again"
-    assert exit_code(start(infer(study, again, workers))) == expected
+    assert exit_code(start(run(study, again, workers))) == expected
     duration = time.monotonic() - begin
     report = {"kills": 0, "runs finished": 0, "starts": 0, "seconds of a run": round(duration, 2), "wrong": []}
     report["wrong"] += differences(again, whole)
     while report["kills"] < kills:
         out = folder / f"out{report['runs finished']}"
-        one_run(report, out, lambda: infer(study, out, workers), duration, chance, kills, of_decoders)  # noqa: B023
+        one_run(report, out, lambda: run(study, out, workers), duration, chance, kills, of_decoders)  # noqa: B023
         report["wrong"] += [f"{out.name}: {name}" for name in differences(out, whole)]
         report["runs finished"] += 1
     return report
@@ -205,6 +266,7 @@ def one_run(report, out, task, duration, chance, kills, of_decoders) -> None:
 def main() -> None:
     """Run a campaign and print its counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--command", choices=list(COMMANDS), default="infer")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -219,6 +281,7 @@ def main() -> None:
             cases=given.cases,
             seed=given.seed,
             workers=given.workers,
+            command=given.command,
             of_decoders=given.decoders,
         )
     print(json.dumps(report, indent=2))

@@ -115,10 +115,8 @@ def take_up(study: Path, out: Path) -> float:
 
     cases = find_radiographs(study)
     identity = read_run(out)["identity"]
-    options, inputs = identity["options"], identity["inputs"]
-    folder = RunFolder(
-        out, bundle=identity["bundle"], weights=find_bundle(BUNDLE).weights, inputs=inputs, options=options
-    )
+    weights, options = find_bundle(BUNDLE).weights, identity["options"]
+    folder = RunFolder(out, bundle=identity["bundle"], weights=weights, inputs=study, options=options)
     start = time.perf_counter()
     folder.start()
     left = register(folder, cases)

@@ -37,7 +37,7 @@ def print_plan(
     for name, value in {
         "bundle": f"{identity['bundle']}, weights {identity['weights_sha256'][:12] or 'none'}",
         "options": json.dumps(identity["options"], sort_keys=True),
-        "inputs": ", ".join(identity["inputs"]),
+        "inputs": ", ".join(map(run_folder.hide, run_folder.inputs)),
         "files": _files(cases, limit),
         "device": str(device),
         "output": _output(run_folder.path, retry_failed),

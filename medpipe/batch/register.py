@@ -41,10 +41,15 @@ def register(
             fresh.append(FoundCase(case, stamp))
             to_do.append(case)
         elif before.status == "pending":
-            to_do.append(before.case)
+            to_do.append(_found_again(before.case, case))
     run_folder.forget(fresh)
     run_folder.journal.restamp(stamps)
     return to_do + [_gone(found.case) for found in known.values() if gone and found.status == "pending"]
+
+
+def _found_again(known: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    """A known case, with the place that no journal keeps."""
+    return {**{name: value for name, value in known.items() if name != "key"}, "image": case.get("image", "")}
 
 
 def _gone(case: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def _free(name: str, taken: set[str]) -> str:
 def _without_copies(cases: list[dict[str, Any]], known: dict[str, FoundCase]) -> list[dict[str, Any]]:
     """A search lists the first of two copies; where the other one is in the run already, the newcomer is skipped."""
     ousted = [
-        known[case_key(case)].case
+        _found_again(known[case_key(case)].case, case)
         for case in cases
         if case["status"] == "skipped" and known.get(case_key(case), _NEW).case.get("status") == "pending"
     ]

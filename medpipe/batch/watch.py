@@ -124,7 +124,7 @@ class FolderWatch:
         cases = [case for case in found if complete is None or _file_of(case) in complete]
         retry, self._retry_failed = self._retry_failed, False
         to_do = register(self._run_folder, cases, retry_failed=retry, gone=complete is None)
-        stamped = [(case["case"], stamp_of(case["image"])) for case in to_do]
+        stamped = [(case["case"], stamp_of(case.get("image"))) for case in to_do]
         new = [case for case, stamp in zip(to_do, stamped, strict=True) if stamp not in self._given]
         self._given.update(stamped)
         return new
@@ -150,7 +150,7 @@ def _file_of(case: dict[str, Any]) -> str:
 
 def _files(run_folder: RunFolder) -> Iterator[tuple[str, str]]:
     out = run_folder.path.resolve()
-    for root in run_folder.identity["inputs"]:
+    for root in run_folder.inputs:
         for folder, folders, names in os.walk(root, followlinks=True):
             folders[:] = [name for name in folders if Path(folder, name).resolve() != out]
             for name in names:

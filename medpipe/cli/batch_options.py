@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -15,19 +16,18 @@ from medpipe.bundles import Bundle, parse_overrides
 from medpipe.errors import RequestError
 
 __all__ = [
+    "BatchOptions",
     "DeviceOption",
     "DicomOption",
     "DryRunOption",
     "ExecutorOption",
+    "IdentifiedOption",
     "LimitOption",
     "MemoryLimitOption",
     "RayAddressOption",
     "RetryFailedOption",
     "TimeLimitOption",
     "WorkersOption",
-    "batch_overrides",
-    "cluster_overrides",
-    "dry_run_overrides",
     "terminable",
 ]
 
@@ -60,7 +60,17 @@ MemoryLimitOption = Annotated[
 ]
 DicomOption = Annotated[
     str | None,
-    typer.Option("--dicom", rich_help_panel=_PANEL, help="DICOM objects of each case for its study: sr, pr, sc."),
+    typer.Option(
+        "--dicom",
+        rich_help_panel=_PANEL,
+        help="DICOM objects of each case for its study: sr, pr, sc. They name the patient.",
+    ),
+]
+IdentifiedOption = Annotated[
+    bool,
+    typer.Option(
+        "--identified", rich_help_panel=_PANEL, help="Leave patients' names, ids and birth dates in paths and reasons."
+    ),
 ]
 ExecutorOption = Annotated[
     str, typer.Option("--executor", rich_help_panel=_PANEL, help="local (this machine's processes) or ray (a cluster).")
@@ -70,17 +80,73 @@ RayAddressOption = Annotated[
 ]
 
 
-def batch_overrides(bundle: Bundle, mode: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Config values for the options that were given.
+@dataclass(frozen=True)
+class BatchOptions:
+    """The options of one command as given; None and False were not given."""
 
-    Args:
-        bundle: Must have a value of that name for each.
-        mode: "infer" or "evaluate".
-        options: By config name; None and False were not given.
+    workers: int | None
+    device: str | None
+    limit: int | None
+    retry_failed: bool
+    time_limit: float | None
+    memory_limit: float | None
+    dry_run: bool
+    dicom: str | None
+    identified: bool
+    executor: str
+    ray_address: str | None
 
-    Raises:
-        RequestError: The bundle has no such value, or the device is none.
-    """
+    def overrides(self, bundle: Bundle, mode: str, given: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """All config values of a request.
+
+        Args:
+            bundle: Must have a value for each option that was given.
+            mode: "infer" or "evaluate".
+            given: Values that the command was given by their names; they come before options.
+            more: Options that this command alone has, by their config names.
+
+        Raises:
+            RequestError: The bundle has no such value, or an option is wrong or does not go with another.
+        """
+        named = {
+            "num_workers": self.workers if self.executor == "local" else None,
+            "limit": self.limit,
+            "retry_failed": self.retry_failed,
+            "time_limit": self.time_limit,
+            "memory_limit": self.memory_limit,
+            "device": self.device,
+            "dicom": self.dicom,
+            "identified": self.identified,
+            **more,
+        }
+        values = {"weights": str(bundle.weights), **_config_values(bundle, mode, named), **given}
+        values |= self._cluster(bundle, mode, values)
+        return values | (_dry_run(bundle, mode) if self.dry_run else {})
+
+    def _cluster(self, bundle: Bundle, mode: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Overrides that put a cluster in the evaluator's place; none for the local executor."""
+        if self.executor == "local":
+            if self.ray_address is not None:
+                raise RequestError("--ray-address goes with --executor ray")
+            return {}
+        if self.executor != "ray":
+            raise RequestError(f"executor '{self.executor}' is none of local, ray")
+        from medpipe.batch.cluster import require_ray
+
+        require_ray()
+        return {
+            "evaluator": {
+                "_target_": "medpipe.batch.cluster.ClusterRun",
+                "run_folder": "@run_folder",
+                "cases": "@todo",
+                "request": json.dumps({"bundle": str(bundle.root), "mode": mode, "overrides": given}),
+                "workers": self.workers,
+                "address": self.ray_address,
+            }
+        }
+
+
+def _config_values(bundle: Bundle, mode: str, options: dict[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in options.items() if value is not None and value is not False}
     device = given.pop("device", None)
     texts = [f"{key}={json.dumps(value)}" for key, value in given.items()]
@@ -92,44 +158,11 @@ def batch_overrides(bundle: Bundle, mode: str, options: dict[str, Any]) -> dict[
     return overrides
 
 
-def dry_run_overrides(bundle: Bundle, mode: str) -> dict[str, Any]:
-    """Overrides that make a run check and plan only.
-
-    Raises:
-        RequestError: The bundle's config has no checks and no plan.
-    """
+def _dry_run(bundle: Bundle, mode: str) -> dict[str, Any]:
+    """Overrides that make a run check and plan only."""
     if not {"checks", "plan"} <= bundle.config(mode).keys():
         raise RequestError(f"bundle '{bundle.name}' has no dry run: its config lacks 'checks' and 'plan'")
     return {"init_id": "checks", "run_id": "plan"}
-
-
-def cluster_overrides(
-    bundle: Bundle, mode: str, given: dict[str, Any], *, executor: str, workers: int | None, address: str | None
-) -> dict[str, Any]:
-    """Overrides that put a cluster in the evaluator's place; none for the local executor.
-
-    Raises:
-        RequestError: The executor is unknown, its extra is not installed, or an option does not go with it.
-    """
-    if executor == "local":
-        if address is not None:
-            raise RequestError("--ray-address goes with --executor ray")
-        return {}
-    if executor != "ray":
-        raise RequestError(f"executor '{executor}' is none of local, ray")
-    from medpipe.batch.cluster import require_ray
-
-    require_ray()
-    return {
-        "evaluator": {
-            "_target_": "medpipe.batch.cluster.ClusterRun",
-            "run_folder": "@run_folder",
-            "cases": "@todo",
-            "request": json.dumps({"bundle": str(bundle.root), "mode": mode, "overrides": given}),
-            "workers": workers,
-            "address": address,
-        }
-    }
 
 
 @contextmanager

@@ -13,7 +13,21 @@ import typer
 
 from medpipe.errors import RequestError
 
-__all__ = ["EXIT", "JsonOption", "OutputOption", "PrintCommandOption", "say", "show_json", "split_arguments"]
+__all__ = [
+    "EXIT",
+    "IndexOption",
+    "JsonOption",
+    "OutputOption",
+    "PrintCommandOption",
+    "TrustOption",
+    "exit_code_of",
+    "header_store",
+    "output_folder",
+    "require_weights",
+    "say",
+    "show_json",
+    "split_arguments",
+]
 
 EXIT = {"done": 0, "internal": 1, "request": 2, "some failed": 3, "none done": 4, "interrupted": 130}
 """Exit codes: 0 all done; 1 a fault of ours; 2 wrong request, nothing touched; 3 some cases failed; 4 none could be
@@ -23,6 +37,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Output folder (new, or of the same run).")]
 PrintCommandOption = Annotated[
     bool, typer.Option("--print-command", help="Print the equal 'python -m monai.bundle run ...' and stop.")
+]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that keeps what headers say, so that the next look reads new and changed files alone. It names patients."
+    ),
 ]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Run a foreign bundle's own code.")]
 
@@ -63,6 +83,23 @@ def output_folder(output: Path, overrides: dict[str, Any]) -> Path:
     if "output_dir" in overrides:
         raise RequestError("output_dir is given by -o; leave the override out")
     return Path(str(absolute([output])))
+
+
+def header_store(index: Path | None, output: Path | None = None) -> Any:
+    """Headers kept from an earlier look, where the request names a file for them.
+
+    Raises:
+        RequestError: It would lie in the output folder, or its own does not exist, or it is something else.
+    """
+    if index is None:
+        return None
+    if output is not None and output.resolve() in index.resolve().parents:
+        raise RequestError("--index names patients; keep it outside the output folder")
+    if not index.parent.is_dir():
+        raise RequestError(f"folder '{index.parent}' of --index does not exist")
+    from medpipe.io.header_store import HeaderStore
+
+    return HeaderStore(index)
 
 
 def require_weights(bundle: Any, overrides: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medpipe.cli.common import JsonOption, OutputOption, exit_code_of, say, show_json
+from medpipe.cli.common import IndexOption, JsonOption, OutputOption, exit_code_of, header_store, say, show_json
 from medpipe.errors import RequestError
 
 
@@ -21,6 +21,7 @@ def run(
     identified: Annotated[
         bool, typer.Option("--identified", help="Write patients' identities, UIDs and file paths as they are.")
     ] = False,
+    index: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Convert DICOM to NIfTI: one volume with a JSON sidecar for each grid, geometry and values unchanged.
@@ -36,7 +37,10 @@ def run(
     if policy not in POLICIES:
         raise RequestError(f"--policy '{policy}' must be one of {', '.join(POLICIES)}")
     chosen: Any = policy
-    result = _with_progress(lambda tick: convert(inputs, output, policy=chosen, identified=identified, progress=tick))
+    store = header_store(index, output)
+    result = _with_progress(
+        lambda tick: convert(inputs, output, policy=chosen, identified=identified, store=store, progress=tick)
+    )
     counts = result.counts
     if as_json:
         show_json(

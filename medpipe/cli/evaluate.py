@@ -10,19 +10,18 @@ import typer
 from medpipe.bundle_check import require_trust
 from medpipe.bundles import find_bundle, monai_command, parse_overrides
 from medpipe.cli.batch_options import (
+    BatchOptions,
     DeviceOption,
     DicomOption,
     DryRunOption,
     ExecutorOption,
+    IdentifiedOption,
     LimitOption,
     MemoryLimitOption,
     RayAddressOption,
     RetryFailedOption,
     TimeLimitOption,
     WorkersOption,
-    batch_overrides,
-    cluster_overrides,
-    dry_run_overrides,
 )
 from medpipe.cli.common import (
     JsonOption,
@@ -53,6 +52,7 @@ def run(
     memory_limit: MemoryLimitOption = None,
     dry_run: DryRunOption = False,
     dicom: DicomOption = None,
+    identified: IdentifiedOption = False,
     executor: ExecutorOption = "local",
     ray_address: RayAddressOption = None,
 ) -> None:
@@ -65,23 +65,21 @@ def run(
     if paths:
         raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
     values: dict[str, Any] = parse_overrides(texts, bundle.config("evaluate"))
-    options: dict[str, Any] = {
-        "limit": limit,
-        "retry_failed": retry_failed,
-        "time_limit": time_limit,
-        "memory_limit": memory_limit,
-    }
-    options |= {"dicom": dicom, "device": device, "num_workers": workers if executor == "local" else None}
+    options = BatchOptions(
+        workers=workers,
+        device=device,
+        limit=limit,
+        retry_failed=retry_failed,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        dry_run=dry_run,
+        dicom=dicom,
+        identified=identified,
+        executor=executor,
+        ray_address=ray_address,
+    )
     output = output_folder(output, values)
-    given: dict[str, Any] = {
-        "output_dir": str(output),
-        "weights": str(bundle.weights),
-        **batch_overrides(bundle, "evaluate", options),
-        **resolve_datalist(values),
-    }
-    given |= cluster_overrides(bundle, "evaluate", given, executor=executor, workers=workers, address=ray_address)
-    if dry_run:
-        given |= dry_run_overrides(bundle, "evaluate")
+    given = options.overrides(bundle, "evaluate", {"output_dir": str(output), **resolve_datalist(values)})
     if print_command:
         print(monai_command(bundle, "evaluate", given))
         return

@@ -10,19 +10,18 @@ import typer
 from medpipe.bundle_check import require_trust
 from medpipe.bundles import Bundle, absolute, find_bundle, monai_command, parse_overrides, run_bundle
 from medpipe.cli.batch_options import (
+    BatchOptions,
     DeviceOption,
     DicomOption,
     DryRunOption,
     ExecutorOption,
+    IdentifiedOption,
     LimitOption,
     MemoryLimitOption,
     RayAddressOption,
     RetryFailedOption,
     TimeLimitOption,
     WorkersOption,
-    batch_overrides,
-    cluster_overrides,
-    dry_run_overrides,
     terminable,
 )
 from medpipe.cli.common import (
@@ -38,7 +37,7 @@ from medpipe.cli.common import (
     show_json,
     split_arguments,
 )
-from medpipe.errors import CaseError, InterruptedRunError, MedpipeError, RequestError
+from medpipe.errors import CaseError, RequestError
 
 WatchOption = Annotated[
     Path | None,
@@ -67,6 +66,7 @@ def run(
     memory_limit: MemoryLimitOption = None,
     dry_run: DryRunOption = False,
     dicom: DicomOption = None,
+    identified: IdentifiedOption = False,
     watch: WatchOption = None,
     watch_idle: WatchIdleOption = None,
     executor: ExecutorOption = "local",
@@ -86,25 +86,26 @@ def run(
     bundle = find_bundle(name)
     paths, texts = split_arguments(arguments or [])
     overrides = parse_overrides(texts, bundle.config("infer"))
-    options: dict[str, Any] = {
-        "limit": limit,
-        "retry_failed": retry_failed,
-        "time_limit": time_limit,
-        "memory_limit": memory_limit,
-    }
-    options |= {"dicom": dicom, "device": device, "num_workers": workers if executor == "local" else None}
-    options |= {"watch": watch is not None, "watch_idle": watch_idle}
+    options = BatchOptions(
+        workers=workers,
+        device=device,
+        limit=limit,
+        retry_failed=retry_failed,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        dry_run=dry_run,
+        dicom=dicom,
+        identified=identified,
+        executor=executor,
+        ray_address=ray_address,
+    )
     output = output_folder(output, overrides)
     given: dict[str, Any] = {
         "dataset_dir": absolute(_inputs(paths, watch, watch_idle, output)),
         "output_dir": str(output),
-        "weights": str(bundle.weights),
-        **batch_overrides(bundle, "infer", options),
         **overrides,
     }
-    given |= cluster_overrides(bundle, "infer", given, executor=executor, workers=workers, address=ray_address)
-    if dry_run:
-        given |= dry_run_overrides(bundle, "infer")
+    given = options.overrides(bundle, "infer", given, watch=watch is not None, watch_idle=watch_idle)
     if print_command:
         print(monai_command(bundle, "infer", given))
         return
@@ -147,27 +148,13 @@ def _local(path: str, output: Path) -> str:
 
 
 def run_batch(bundle: Bundle, mode: str, given: dict[str, Any]) -> None:
-    """Run a bundle so that Ctrl-C, SIGTERM and a failing disk leave a run that can be resumed.
-
-    Raises:
-        InterruptedRunError: The disk is full or fails.
-    """
+    """Run a bundle so that Ctrl-C and SIGTERM leave a run that can be resumed."""
     from medpipe.batch.worker import prepare_workers
-    from medpipe.predictions.persistence import is_fault_of_disk
 
     if given.get("num_workers") != 0 and "evaluator" not in given:
         prepare_workers()
     with terminable():
-        try:
-            run_bundle(bundle, mode, given)
-        except MedpipeError:
-            raise
-        except Exception as error:
-            if not is_fault_of_disk(error):
-                raise
-            raise InterruptedRunError(
-                f"a disk is full or fails ({error}); run the same command again to go on"
-            ) from error
+        run_bundle(bundle, mode, given)
 
 
 def summarise(

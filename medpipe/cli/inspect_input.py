@@ -7,22 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from medpipe.cli.common import JsonOption, show_json
+from medpipe.cli.common import IndexOption, JsonOption, header_store, show_json
 
 
 def run(
     inputs: Annotated[list[Path], typer.Argument(help="Files, folders, zip archives or DICOMDIRs.")],
+    identified: Annotated[
+        bool, typer.Option("--identified", help="Leave patients' names, ids and birth dates in paths as they are.")
+    ] = False,
+    index: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is in a folder: patients, studies, series, what is wrong with them, and which bundles fit.
 
-    Headers alone are read. No patient is named.
+    Headers alone are read. No patient is named, unless with --identified.
 
     Example: [bold]medpipe inspect export/[/bold]
     """
     from medpipe.io.inventory import take_inventory
 
-    found = take_inventory(inputs, usable=_bundles_for)
+    found = take_inventory(inputs, usable=_bundles_for, identified=identified, store=header_store(index))
     if as_json:
         show_json(found)
         return

@@ -31,6 +31,9 @@ from medpipe.cli import (
 )
 from medpipe.cli.common import EXIT, say
 from medpipe.errors import InterruptedRunError, MedpipeError
+from medpipe.io.privacy import without_quotes
+from medpipe.io.quiet import quiet_libraries
+from medpipe.predictions.persistence import is_fault_of_disk
 
 __all__ = ["app", "invoke", "main"]
 
@@ -46,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all cases done, 3 some failed, 4 none could be done, 2 wrong request (nothing touched), "
-    "1 internal fault, 130 interrupted (infer and evaluate resume when run again).",
+    "1 internal fault, 130 interrupted (train, infer and evaluate go on when run again).",
 )
 
 app.command("list")(list_bundles.run)
@@ -79,7 +82,9 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; it may name a patient.")
+    ] = False,
 ) -> None:
     if debug:
         os.environ["MEDPIPE_DEBUG"] = "1"
@@ -96,15 +101,17 @@ def main() -> None:
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors become one line each.
 
-    Without ``--debug`` no traceback is shown.
+    Without ``--debug`` no traceback is shown, and of an internal error nothing that it quotes: header values and paths can
+    name a patient.
     """
     try:
-        code = int(app(arguments, standalone_mode=False) or 0)
+        with quiet_libraries():
+            code = int(app(arguments, standalone_mode=False) or 0)
         if code == EXIT["interrupted"]:
             raise KeyboardInterrupt
         return code
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; infer and evaluate resume when the same command is run again, training starts anew")
+        say("interrupted; train, infer and evaluate go on when the same command is run again")
         return EXIT["interrupted"]
     except InterruptedRunError as error:
         return _fail(f"interrupted: {error}", EXIT["interrupted"])
@@ -114,7 +121,10 @@ def invoke(arguments: list[str]) -> int:
         if isinstance(error, _UsageFault):
             return _fail(f"error: {error.format_message()}", EXIT["request"])  # type: ignore[attr-defined]
         root = _root_cause(error)
-        text = str(root).strip().split("\n", 1)[0]
+        if is_fault_of_disk(error):  # a run that writes nothing half is taken up again
+            fault = f"interrupted: a disk is full or fails ({getattr(root, 'strerror', None) or type(root).__name__})"
+            return _fail(f"{fault}; when that is mended, run the same command again to go on", EXIT["interrupted"])
+        text = without_quotes(str(root).strip().split("\n", 1)[0])
         line = f"internal error: {type(root).__name__}: {text}"
         return _fail(f"{line}\nPlease report it with the output of 'medpipe --debug ...'.", EXIT["internal"])
 

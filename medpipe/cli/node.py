@@ -66,7 +66,6 @@ def run(
     if retry_failed:
         say(f"{store.retry_failed()} studies are tried again")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
     waits = Waits(quiet=quiet, retry=retry, attempts=attempts)
     node = Node(store, Receiver(store, ae_title, host, port, allow or ()), rules, waits)
 

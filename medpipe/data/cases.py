@@ -8,6 +8,8 @@ from typing import Any
 from medpipe.data.datalist import load_datalist
 from medpipe.errors import InputDataError
 from medpipe.io.cases import Case, safe_name
+from medpipe.io.dicom_radiograph import patient_words_of
+from medpipe.io.privacy import PatientWords, name_hider
 
 __all__ = ["datalist_cases", "datalist_entries"]
 
@@ -24,21 +26,26 @@ def datalist_entries(datalist: str | Path, root: str | Path, section: str) -> li
     items = [{**entry, "image": str(Path(root) / entry["image"])} for entry in entries]
     missing = [item["image"] for item in items if not Path(item["image"]).is_file()]
     if missing:
+        hide = name_hider(entry["patient"] for entry in entries)
         raise InputDataError(
             f"{len(missing)} of {len(items)} images of datalist '{datalist}' are not under '{root}' "
-            f"(first: {missing[0]}); give the root that the datalist was made from"
+            f"(first: {hide(missing[0])}); give the root that the datalist was made from"
         )
     return items
 
 
-def datalist_cases(datalist: str | Path, root: str | Path, section: str) -> list[dict[str, Any]]:
+def datalist_cases(
+    datalist: str | Path, root: str | Path, section: str, privacy: PatientWords | None = None
+) -> list[dict[str, Any]]:
     """The same entries as pending cases of a batch run, without their truth.
 
-    Patients are numbered in order of appearance, as for any other input.
+    Patients are numbered in order of appearance, as for any other input. Cases keep the names of the datalist. Their
+    patients' ids, and what the images' headers say of them, are hidden in paths.
 
     Raises:
         InputDataError: As ``datalist_entries``.
     """
+    words = PatientWords() if privacy is None else privacy
     patients: dict[str, str] = {}
     cases = []
     for entry in datalist_entries(datalist, root, section):
@@ -50,5 +57,8 @@ def datalist_cases(datalist: str | Path, root: str | Path, section: str) -> list
         case = Case(entry["case"], Path(entry["image"]).relative_to(root).as_posix(), entry["image"], patient=number)
         case.sex, case.view = (str(entry.get(key, "")) for key in ("sex", "view"))
         case.age = str(entry.get("age", ""))
-        cases.append(case.as_dict())
-    return cases
+        cases.append(case)
+        words.add([str(entry["patient"]), *patient_words_of(Path(entry["image"]))])
+    for case in cases:
+        case.file = words(case.file)
+    return [case.as_dict() for case in cases]

@@ -13,7 +13,7 @@ __all__ = ["atomic_writer", "write_bytes", "write_text"]
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Open a binary file that takes the name ``path`` when the block ends without an error.
 
     Until then the bytes are in a hidden temporary file of the same folder, which an error removes.
@@ -24,16 +24,16 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` atomically."""
-    with atomic_writer(path) as stream:
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write ``content`` to ``path`` atomically; ``mode`` says who may read it."""
+    with atomic_writer(path, mode) as stream:
         stream.write(content)
 
 

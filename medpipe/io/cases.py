@@ -11,6 +11,8 @@ from typing import Any
 
 from medpipe.errors import CaseError, CaseSkippedError, RequestError
 from medpipe.io import dicom_radiograph
+from medpipe.io.dicom_file import short
+from medpipe.io.privacy import PatientWords, defined_term
 from medpipe.io.radiograph import check_pixel_count, file_kind
 from medpipe.io.search import FoundFile, search
 from medpipe.io.sources import Source
@@ -20,6 +22,10 @@ __all__ = ["Case", "RadiographRules", "find_radiographs", "safe_name"]
 
 MAX_FRAMES = 1000
 """Most frames of one file that become cases; a header can declare any number."""
+
+_MODALITY = r"[A-Z][A-Z0-9]{1,15}"
+_VIEW = r"[A-Z0-9_ ]{1,64}"
+"""Terms and code meanings, in capitals."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,15 @@ class RadiographRules:
         """Raise ``CaseSkippedError`` with the reason if the header does not fit."""
         expected = ", ".join(self.modalities)
         if header.modality not in self.modalities:
-            raise CaseSkippedError(f"modality {header.modality or 'not given'}; this bundle reads {expected}")
+            shown = defined_term(header.modality, _MODALITY) or "not given"
+            raise CaseSkippedError(f"modality {shown}; this bundle reads {expected}")
         if not header.has_pixels:
             raise CaseSkippedError("has no pixel data")
         if header.body_part and self.body_parts and not any(p in header.body_part for p in self.body_parts):
-            raise CaseSkippedError(f"body part {header.body_part}; this bundle reads {', '.join(self.body_parts)}")
+            shown = defined_term(header.body_part)
+            raise CaseSkippedError(f"body part {shown}; this bundle reads {', '.join(self.body_parts)}")
         if self.frontal_only and _is_not_frontal(header.view):
-            raise CaseSkippedError(f"view {header.view}; this bundle reads frontal views")
+            raise CaseSkippedError(f"view {defined_term(header.view, _VIEW)}; this bundle reads frontal views")
         if not header.grey:
             raise CaseSkippedError("is a colour image; this bundle reads grey ones")
         if header.frames > 1 and not self.split_frames:
@@ -77,7 +85,8 @@ class Case:
     """One unit of a batch.
 
     ``status`` is "pending" until the case was run; "skipped" and "failed" come with a ``reason``. ``patient`` is a
-    number given in order of appearance: neither the id nor the name leaves the input.
+    number given in order of appearance: neither the id nor the name leaves the input. ``image`` is where the case is read
+    from, and goes into no record; ``file`` is what is shown of it.
     """
 
     case: str
@@ -101,16 +110,22 @@ class Case:
 
 
 def find_radiographs(
-    paths: str | Path | Sequence[str | Path], rules: RadiographRules | None = None
+    paths: str | Path | Sequence[str | Path],
+    rules: RadiographRules | None = None,
+    privacy: PatientWords | None = None,
 ) -> list[dict[str, Any]]:
     """Find the cases under ``paths``: files, folders (searched recursively), zip archives, DICOMDIR files.
 
     Headers are read, pixels are not. Cases come in the order of the paths given, then of the sorted file names. A
     second copy of a DICOM file is skipped; another image of the same SOPInstanceUID keeps a name of its own and a note.
 
+    A case is named by its SOPInstanceUID, else by its file; by a hash where that is no UID or names a patient. Words that
+    name the patient of any file found are hidden in the paths and reasons of all.
+
     Args:
         paths: One path or several.
         rules: What counts as an image for the bundle; the defaults take frontal chest radiographs.
+        privacy: Takes up what the headers say of their patients.
 
     Returns:
         One dictionary per file found, with the keys of ``Case``.
@@ -123,12 +138,12 @@ def find_radiographs(
     for root in roots:
         if not root.exists():
             raise RequestError(f"input '{root}' does not exist; give a file, a folder, a zip archive or a DICOMDIR")
-    register = _Register()
-    for found in search(roots):
-        for case in _cases_of(found, rules, register):
-            register.add(case)
-    if not register.cases:
+    register = _Register(PatientWords() if privacy is None else privacy)
+    found = [case for file in search(roots) for case in _cases_of(file, rules, register)]
+    if not found:
         raise RequestError(f"no files under {', '.join(str(r) for r in roots)}")
+    for case in found:  # not before all headers are known: one patient's name may be the folder of another's file
+        register.add(case)
     return [case.as_dict() for case in register.cases]
 
 
@@ -150,22 +165,24 @@ def _cases_of(found: FoundFile, rules: RadiographRules, register: _Register) -> 
         case.patient = register.patient(f"file {case.image}")
     except CaseError as error:
         case.status, case.reason = error.status, str(error)
+        register.words.add(error.words)
     except Exception as error:  # a fault of the disk, or one that no reader foresaw: it belongs to this file alone
-        case.status, case.reason = "failed", f"cannot be read ({type(error).__name__}: {error})"
+        case.status, case.reason = "failed", f"cannot be read ({short(error)})"
     return [case]
 
 
 def _not_an_image(kind: str, name: str) -> str:
     if kind == "zip":
         return "zip archive inside a zip archive; unpack it first"
-    return f"not DICOM, PNG, JPEG or NIfTI (file type '{Path(name).suffix or 'none'}')"
+    return f"not DICOM, PNG, JPEG or NIfTI (file type '{Path(name).suffix[:16] or 'none'}')"
 
 
 def _dicom_cases(case: Case, stream: Any, rules: RadiographRules, register: _Register) -> list[Case]:
     header = dicom_radiograph.read_header(stream)
-    case.case = safe_name(header.sop_instance_uid) or case.case
-    case.sex, case.age, case.view = header.sex, header.age, header.view
-    case.modality, case.manufacturer = header.modality, header.manufacturer
+    register.words.add(header.words)
+    case.case = _name_of(header.sop_instance_uid) or case.case
+    case.sex, case.age, case.view = header.sex, header.age, defined_term(header.view, _VIEW)
+    case.modality, case.manufacturer = defined_term(header.modality, _MODALITY), header.manufacturer
     case.rows, case.columns = header.rows, header.columns
     rules.check(header)
     register.note_repeats(case, header.sop_instance_uid)
@@ -179,16 +196,28 @@ def _dicom_cases(case: Case, stream: Any, rules: RadiographRules, register: _Reg
     ]
 
 
-class _Register:
-    """What must be unique over a whole search: case names, instance UIDs, patient numbers."""
+def _name_of(uid: str) -> str:
+    """A SOPInstanceUID as a case's name; whatever else stands in its place may name the patient, and is hashed."""
+    if not uid or re.fullmatch(r"(?=.*\d)[0-9.]{1,64}", uid):
+        return safe_name(uid)
+    return "instance-" + hashlib.sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
-    def __init__(self) -> None:
+
+class _Register:
+    """What must be unique over a whole search: case names, instance UIDs, patient numbers; and what must not show."""
+
+    def __init__(self, words: PatientWords) -> None:
+        self.words = words
         self.cases: list[Case] = []
         self._names: set[str] = set()
         self._instances: dict[str, list[Case]] = {}
         self._patients: dict[str, str] = {}
 
     def add(self, case: Case) -> None:
+        if self.words.hides(case.case):
+            case.case = _short_hash(case.image)
+        for part in ("file", "reason", "view", "modality", "manufacturer"):
+            setattr(case, part, self.words(getattr(case, part)))
         name, number = case.case, 2
         while case.case.lower() in self._names:
             case.case, number = f"{name}_{number}", number + 1

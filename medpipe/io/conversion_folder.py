@@ -12,7 +12,7 @@ from typing import Any
 
 from medpipe.errors import RequestError
 from medpipe.io.atomic import write_text
-from medpipe.io.folders import free_folder
+from medpipe.io.folders import empty_folder
 
 __all__ = ["claim", "digest_of", "sha256_of", "write_csv", "write_json"]
 
@@ -33,12 +33,14 @@ def claim(folder: Path, request: dict[str, Any]) -> None:
         if there != digest:
             raise RequestError(f"folder '{folder}' holds another conversion; name a new one")
         return
-    free_folder(folder)
-    try:
-        (folder / "volumes").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(f"folder '{folder}' cannot be made ({error.strerror or error})") from error
+    if not _is_of_a_killed_start(folder):
+        empty_folder(folder)
     write_json(record, {"request_sha256": digest, "finished": False})
+
+
+def _is_of_a_killed_start(folder: Path) -> bool:
+    """Whether a folder holds no more than what is written before its record."""
+    return folder.is_dir() and all(path.suffix == ".part" or path.name == ".lock" for path in folder.iterdir())
 
 
 def digest_of(value: Any) -> str:

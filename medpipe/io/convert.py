@@ -22,6 +22,8 @@ from medpipe import __version__
 from medpipe.errors import CaseError, CaseFailedError, RequestError
 from medpipe.io.conversion_folder import claim, digest_of, sha256_of, write_csv, write_json
 from medpipe.io.findings import KINDS, Finding, Policy, found
+from medpipe.io.folder_lock import locked
+from medpipe.io.header_store import HeaderStore
 from medpipe.io.instances import Instance
 from medpipe.io.nifti import write_nifti
 from medpipe.io.privacy import name_hider
@@ -76,6 +78,7 @@ def convert(
     *,
     policy: Policy = "strict",
     identified: bool = False,
+    store: HeaderStore | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
     """Convert everything under ``paths``.
@@ -85,10 +88,11 @@ def convert(
         output: New or empty folder, or that of the same request.
         policy: What to do about what one affine cannot say; see ``medpipe.io.findings``.
         identified: Write patients' identities and UIDs into the sidecars, and paths as they are into the tables.
+        store: Headers of an earlier look at these files.
         progress: Called with the numbers of series done and of all.
 
     Raises:
-        RequestError: A path does not exist, or the folder holds something else.
+        RequestError: A path does not exist, or the folder holds something else or is in use.
     """
     folder = Path(output).expanduser()
     request = {
@@ -102,14 +106,16 @@ def convert(
         if not Path(path).expanduser().exists():
             raise RequestError(f"input '{path}' does not exist; give a file, a folder, a zip archive or a DICOMDIR")
     claim(folder, request)
-    index = index_files(paths)
-    run = _Run(index, folder, policy, identified)
-    for number, series in enumerate(index.series):
-        run.convert_series(series)
-        if progress is not None:
-            progress(number + 1, len(index.series))
-    run.convert_annotations()
-    return run.finish(request)
+    with locked(folder):
+        (folder / "volumes").mkdir(exist_ok=True)
+        index = index_files(paths, store)
+        run = _Run(index, folder, policy, identified)
+        for number, series in enumerate(index.series):
+            run.convert_series(series)
+            if progress is not None:
+                progress(number + 1, len(index.series))
+        run.convert_annotations()
+        return run.finish(request)
 
 
 class _Run:
@@ -119,7 +125,7 @@ class _Run:
         self.policy = policy
         self.identified = identified
         self.rows: list[VolumeRow] = []
-        self.hide: Callable[[str], str] = (lambda text: text) if identified else name_hider(index.names)
+        self.hide = name_hider(index.names, identified=identified)
 
     def convert_series(self, series: Series) -> None:
         """All volumes of a series; a file that turns out to be undecodable is taken out and the rest laid out anew."""
@@ -215,8 +221,8 @@ class _Run:
     def _write(self, stack: Stack, name: str, fingerprint: str) -> dict[str, Any]:
         volume = read_volume(stack, self.policy)
         described = describe(volume, stack, identified=self.identified)
-        for finding in described["findings"]:
-            finding["files"] = [self.hide(label) for label in finding["files"]]
+        for key in ("image_type", "intensity", "acquisition", "transfer_syntax", "findings"):
+            described[key] = self.hide.nested(described[key])
         target = self.folder / "volumes" / f"{name}.nii.gz"
         write_nifti(target, volume.array, volume.affine, colour=volume.colour, time_step=time_step(volume, stack))
         content = {
@@ -279,8 +285,8 @@ class _Run:
         content = {
             "volume": name,
             "medpipe": __version__,
-            "segments": [{**vars(segment), "label": self.hide(segment.label)} for segment in segmentation.segments],
-            "findings": [finding.as_dict() for finding in segmentation.findings],
+            "segments": self.hide.nested([vars(segment) for segment in segmentation.segments]),
+            "findings": self.hide.nested([finding.as_dict() for finding in segmentation.findings]),
             "sha256": sha256_of(target),
         }
         write_json(target.with_name(f"{name}.json"), content)
@@ -299,6 +305,8 @@ class _Run:
             if not entry.status:
                 entry.close("failed", "unreadable_file", "was not reached; please report this")
         self._clear_away()
+        for row in self.rows:
+            row.reason = self.hide(row.reason)
         result = Conversion(self.folder, self.rows)
         for entry in self.index.files.values():
             result.files[entry.status] = result.files.get(entry.status, 0) + 1
@@ -307,7 +315,7 @@ class _Run:
                 "file": self.hide(entry.label),
                 "status": entry.status,
                 "code": entry.code,
-                "reason": entry.reason,
+                "reason": self.hide(entry.reason),
                 "see": self.hide(entry.see),
                 "volumes": " ".join(entry.volumes),
             }

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from medpipe.errors import CaseError, CaseFailedError
+from medpipe.io.privacy import patient_words, without_quotes
 
 __all__ = [
     "MAX_HEADER_BYTES",
@@ -30,9 +31,12 @@ __all__ = [
     "raw",
     "short",
     "text",
+    "words_before_fault",
 ]
 
 PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+
+_PATIENT_GROUP = 0x0010FFFF
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
@@ -96,6 +100,17 @@ def parse(stream: BinaryIO, *, pixels: bool) -> Parsed:
         if size >= MAX_HEADER_BYTES:
             raise CaseFailedError(f"has no pixel data in its first {MAX_HEADER_BYTES >> 20} MiB")
         size *= 8
+
+
+def words_before_fault(stream: BinaryIO) -> tuple[str, ...]:
+    """What a file says of its patient, as ``privacy.PatientWords.add`` takes it, as far as it can be read."""
+    from pydicom.filereader import read_partial
+
+    try:
+        stream.seek(0)
+        return patient_words(read_partial(stream, stop_when=lambda tag, *_: int(tag) > _PATIENT_GROUP, force=True))
+    except Exception:  # what cannot be read is not known
+        return ()
 
 
 def inflate(content: bytes, limit: int) -> bytes:
@@ -250,5 +265,5 @@ def length_of(dataset: Any, tag: int) -> float | None:
 
 
 def short(error: BaseException) -> str:
-    """An exception's kind and the start of its text, for a reason in a table."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+    """An exception's kind and the start of its text without what it quotes, for a reason in a table."""
+    return without_quotes(f"{type(error).__name__}: {error}")[:160]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from medpipe.errors import CaseFailedError, CaseSkippedError
-from medpipe.io.dicom_file import UNDEFINED_LENGTH, Elements, Parsed, integer, length_of, numbers, parse, raw, text
+from medpipe.io.dicom_file import (
+    UNDEFINED_LENGTH,
+    Elements,
+    Parsed,
+    integer,
+    length_of,
+    numbers,
+    parse,
+    raw,
+    text,
+    words_before_fault,
+)
 from medpipe.io.findings import Finding, found
 from medpipe.io.frames import images_of
 from medpipe.io.instances import Instance, UnreadableError
 from medpipe.io.pixel_data import PixelFormat, check_length, check_syntax, is_lossy
+from medpipe.io.privacy import OTHER_IDS, PATIENT_TAGS, patient_words
 from medpipe.io.radiograph import check_pixel_count
 from medpipe.io.sources import Source
 
@@ -32,9 +45,11 @@ def read_instance(stream: BinaryIO, source: Source, label: str, size: int) -> In
     try:
         parsed = parse(stream, pixels=False)
     except CaseFailedError as error:
-        raise UnreadableError("unreadable_file", str(error)) from error
+        unreadable = UnreadableError("unreadable_file", str(error))
+        unreadable.names = words_before_fault(stream)
+        raise unreadable from error
     dataset = Elements(parsed.dataset)
-    modality = text(dataset, 0x00080060).upper()
+    modality = _modality(dataset)
     try:
         _require_image(parsed, modality)
         form = PixelFormat.of(parsed, dataset)
@@ -45,7 +60,22 @@ def read_instance(stream: BinaryIO, source: Source, label: str, size: int) -> In
         error.series = (_patient(dataset), text(dataset, 0x0020000D), text(dataset, 0x0020000E), modality)
         error.names = _names(dataset)
         raise
+    except CaseSkippedError as error:
+        error.words = _names(dataset)
+        raise
     return instance
+
+
+def _modality(dataset: Any) -> str:
+    """As in the header, in capitals; what is no term is not taken, since the modality goes into the names of files.
+
+    Nor is a part of the patient's name, unless it is as short as the terms of most modalities ("Mr").
+    """
+    modality = text(dataset, 0x00080060).upper()
+    if not re.fullmatch("[A-Z][A-Z0-9]{1,15}", modality):
+        return ""
+    names = "^".join(_names(dataset)).upper() if len(modality) > 3 else ""
+    return "" if modality in re.split("[^A-Z0-9]+", names) else modality
 
 
 def _patient(dataset: Any) -> str:
@@ -54,7 +84,10 @@ def _patient(dataset: Any) -> str:
 
 
 def _names(dataset: Any) -> tuple[str, ...]:
-    return (text(dataset, 0x00100020), *text(dataset, 0x00100010).replace("=", "^").split("^"))
+    words = [text(dataset, tag) for tag in PATIENT_TAGS if tag in dataset]
+    if OTHER_IDS in dataset or not all(word.isascii() and "\x1b" not in word for word in words):
+        return patient_words(dataset.dataset)  # slower, and knows character sets
+    return tuple(filter(None, words))
 
 
 def _require_image(parsed: Parsed, modality: str) -> None:
@@ -69,7 +102,13 @@ def _require_image(parsed: Parsed, modality: str) -> None:
         raise UnreadableError("header_cut_short", "ends before its pixel data; copy it again from its source")
     if not storage and not modality:
         raise UnreadableError("unreadable_file", "holds neither an image nor a kind of object; it is damaged")
-    raise CaseSkippedError(f"DICOM object without an image ({modality or storage})")
+    raise CaseSkippedError(f"DICOM object without an image ({modality or _class_name(storage)})")
+
+
+def _class_name(uid: str) -> str:
+    from pydicom.uid import UID
+
+    return UID(uid).name if re.fullmatch("[0-9.]{1,64}", uid) else "of no known kind"
 
 
 def _is_image_storage(uid: str) -> bool:

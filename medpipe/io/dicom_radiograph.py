@@ -8,17 +8,19 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from medpipe.errors import CaseError, CaseFailedError, CaseSkippedError
-from medpipe.io.dicom_file import Parsed, numbers, parse, raw, short
+from medpipe.io.dicom_file import Parsed, numbers, parse, raw, words_before_fault
 from medpipe.io.pixel_data import PixelFormat, check_syntax, decode_frames, without_high_bits
-from medpipe.io.radiograph import Radiograph, check_pixel_count, scale_to_unit
+from medpipe.io.privacy import defined_term, patient_words
+from medpipe.io.radiograph import Radiograph, check_pixel_count, file_kind, scale_to_unit
 
-__all__ = ["RadiographHeader", "decode", "read_header"]
+__all__ = ["RadiographHeader", "decode", "patient_words_of", "read_header"]
 
 _HEADER_TAGS = [
     "SOPClassUID",
@@ -44,7 +46,10 @@ _HEADER_TAGS = [
 
 @dataclass(frozen=True)
 class RadiographHeader:
-    """What a DICOM header says about a radiograph; empty strings and zeros where it is silent."""
+    """What a DICOM header says about a radiograph; empty strings and zeros where it is silent.
+
+    ``sex`` and ``age`` are terms of the standard or empty; ``words`` name the patient and are never shown.
+    """
 
     sop_instance_uid: str
     modality: str
@@ -59,21 +64,36 @@ class RadiographHeader:
     sex: str
     age: str
     manufacturer: str
+    words: tuple[str, ...] = ()
 
 
 def read_header(stream: BinaryIO) -> RadiographHeader:
     """Read the facts by which a file is accepted or skipped, without its pixels.
 
     Raises:
-        CaseFailedError: The header cannot be read.
+        CaseFailedError: The header cannot be read; what it says of the patient before its fault is in ``words``.
     """
-    parsed = parse(stream, pixels=False)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # values are converted here; an ill-formed UID is no reason for noise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # values are converted here; an ill-formed UID is no reason for noise
+        try:
+            parsed = parse(stream, pixels=False)
             return _header(parsed.dataset, bool(parsed.pixel_tag))
-    except Exception as error:  # elements of another kind than the standard says
-        raise CaseFailedError(f"has a damaged DICOM header ({short(error)})") from error
+        except CaseFailedError as error:
+            error.words = words_before_fault(stream)
+            raise
+        except Exception as error:  # elements of another kind than the standard says
+            failure = CaseFailedError(f"has a damaged DICOM header ({type(error).__name__})")
+            failure.words = words_before_fault(stream)
+            raise failure from error
+
+
+def patient_words_of(path: Path) -> tuple[str, ...]:
+    """What a DICOM file says of its patient; nothing of other files, and of those that cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return words_before_fault(stream) if file_kind(stream.read(132), path.name) == "dicom" else ()
+    except OSError:
+        return ()
 
 
 def _header(dataset: Any, has_pixels: bool) -> RadiographHeader:
@@ -89,9 +109,10 @@ def _header(dataset: Any, has_pixels: bool) -> RadiographHeader:
         grey=_integer(dataset, "SamplesPerPixel") <= 1 and (not photometric or photometric.startswith("MONOCHROME")),
         has_pixels=has_pixels,
         patient_id=_text(dataset, "PatientID"),
-        sex=_text(dataset, "PatientSex"),
-        age=_text(dataset, "PatientAge"),
-        manufacturer=_text(dataset, "Manufacturer"),
+        sex=_term(dataset, "PatientSex", "[MFO]"),
+        age=_term(dataset, "PatientAge", r"\d{3}[DWMY]"),
+        manufacturer=_text(dataset, "Manufacturer")[:64],
+        words=patient_words(dataset),
     )
 
 
@@ -115,7 +136,7 @@ def decode(stream: BinaryIO, *, frame: int | None = None) -> Radiograph:
     except CaseError:
         raise
     except Exception as error:  # a malformed LUT or window: pydicom raises many kinds
-        raise CaseFailedError(f"its grey-scale tables cannot be applied ({short(error)})") from error
+        raise CaseFailedError(f"its grey-scale tables cannot be applied ({type(error).__name__})") from error
     spacing, origin = _spacing(dataset)
     return Radiograph(unit, spacing, origin, tuple(notes))
 
@@ -124,7 +145,7 @@ def _stored_values(parsed: Parsed, frame: int | None) -> npt.NDArray[Any]:
     """Decoded stored values (rows, columns) after every size field was checked against the bytes that are there."""
     form = PixelFormat.of(parsed)
     if form.samples > 1 or (form.photometric and not form.photometric.startswith("MONOCHROME")):
-        raise CaseSkippedError(f"is a colour image ({form.photometric or 'several samples per pixel'})")
+        raise CaseSkippedError(f"is a colour image ({defined_term(form.photometric) or 'several samples per pixel'})")
     if form.frames > 1 and frame is None:
         raise CaseSkippedError(f"has {form.frames} frames; expected one")
     if frame is not None and frame >= form.frames:
@@ -225,6 +246,12 @@ def _text(dataset: Any, name: str) -> str:
     except Exception:  # an element whose value cannot be converted is as good as absent
         return ""
     return "" if value is None else str(value).strip()
+
+
+def _term(dataset: Any, name: str, pattern: str) -> str:
+    """A coded value; "" where it is none that the standard defines."""
+    value = _text(dataset, name).upper()
+    return value if re.fullmatch(pattern, value) else ""
 
 
 def _integer(dataset: Any, name: str) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from medpipe.io.findings import POLICIES, refusals
-from medpipe.io.privacy import name_hider
+from medpipe.io.header_store import HeaderStore
+from medpipe.io.privacy import PatientWords, name_hider
 from medpipe.io.series import Index, Series, index_files
 from medpipe.io.stack import Stack
 from medpipe.io.volume import header_findings
@@ -18,13 +19,19 @@ __all__ = ["take_inventory"]
 
 
 def take_inventory(
-    paths: str | Path | Sequence[str | Path], usable: Callable[[Series], list[str]] | None = None
+    paths: str | Path | Sequence[str | Path],
+    usable: Callable[[Series], list[str]] | None = None,
+    store: HeaderStore | None = None,
+    *,
+    identified: bool = False,
 ) -> dict[str, Any]:
     """Index files and describe them without naming any patient.
 
     Args:
         paths: Files, folders, zip archives or DICOMDIR files.
         usable: Gives the names of the bundles that a series fits.
+        store: Headers of an earlier look at these files.
+        identified: Leave words of paths that name a patient as they are.
 
     Returns:
         "patients" (with "studies", "series", "volumes" and "findings"), "files" by status, "not_read" (files that were
@@ -33,8 +40,8 @@ def take_inventory(
     Raises:
         RequestError: A path does not exist, or there is no file under any of them.
     """
-    index = index_files(paths)
-    hide = name_hider(index.names)
+    index = index_files(paths, store)
+    hide = name_hider(index.names, identified=identified)
     patients: dict[int, dict[str, Any]] = {}
     for series in index.series:
         patient = patients.setdefault(series.patient, {"patient": f"P{series.patient:04d}", "studies": {}})
@@ -47,7 +54,7 @@ def take_inventory(
         "segmentations": [hide(entry.label) for entry in index.annotations],
         "niftis": [hide(entry.label) for entry in index.niftis],
         "not_read": [
-            {"file": hide(entry.label), "status": entry.status, "code": entry.code, "reason": entry.reason}
+            {"file": hide(entry.label), "status": entry.status, "code": entry.code, "reason": hide(entry.reason)}
             for entry in index.files.values()
             if entry.status
         ],
@@ -62,7 +69,7 @@ def _counts(index: Index) -> dict[str, int]:
     return counts
 
 
-def _series(series: Series, hide: Callable[[str], str], usable: Callable[[Series], list[str]] | None) -> dict[str, Any]:
+def _series(series: Series, hide: PatientWords, usable: Callable[[Series], list[str]] | None) -> dict[str, Any]:
     return {
         "series": series.number,
         "name": series.name,
@@ -73,16 +80,11 @@ def _series(series: Series, hide: Callable[[str], str], usable: Callable[[Series
     }
 
 
-def _volume(stack: Stack, hide: Callable[[str], str]) -> dict[str, Any]:
+def _volume(stack: Stack, hide: PatientWords) -> dict[str, Any]:
     findings = [*stack.findings, *header_findings(stack)]
-    rows = []
-    for finding in findings:
-        row = finding.as_dict()
-        row["files"] = [hide(label) for label in row["files"]]
-        rows.append(row)
     return {
         "shape": list(stack.shape),
         "voxel_mm": [round(float(v), 4) for v in np.linalg.norm(stack.affine[:3, :3], axis=0)],
         "converted_by": [policy for policy in POLICIES if not refusals(findings, policy)],
-        "findings": rows,
+        "findings": hide.nested([finding.as_dict() for finding in findings]),
     }

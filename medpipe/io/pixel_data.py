@@ -28,6 +28,7 @@ from medpipe.io.dicom_file import (
     short,
     text,
 )
+from medpipe.io.privacy import defined_term
 
 __all__ = [
     "MAX_PIXEL_BYTES",
@@ -157,7 +158,8 @@ def check_syntax(name: str) -> None:
     syntax = UID(name)
 
     if syntax.is_private or not syntax.is_transfer_syntax:
-        raise CaseFailedError(f"unknown transfer syntax {syntax}; convert it, for example with dcmconv or gdcmconv")
+        shown = defined_term(str(syntax), r"[0-9.]{1,64}")
+        raise CaseFailedError(f"unknown transfer syntax {shown}; convert it, for example with dcmconv or gdcmconv")
     try:
         available = get_decoder(syntax).is_available
     except NotImplementedError:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medpipe.errors import CaseFailedError, CaseSkippedError
+from medpipe.io.dicom_file import short
 from medpipe.io.radiograph import MAX_PIXELS, Radiograph, check_pixel_count, scale_to_unit
 
 __all__ = ["decode_nifti", "decode_picture"]
@@ -40,7 +41,7 @@ def decode_picture(stream: BinaryIO) -> Radiograph:
             grey = upright if upright.mode in _FULL_SCALE or upright.mode.startswith("I") else upright.convert("L")
             values = np.asarray(grey, dtype=np.float32)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise CaseFailedError(f"damaged picture ({error}); export it again") from error
+        raise CaseFailedError(f"damaged picture ({short(error)}); export it again") from error
     notes = ("turned as its EXIF orientation says",) if turned else ()
     if picture.mode.startswith("I"):
         return Radiograph(scale_to_unit(values, float(values.min()), float(values.max())), notes=notes)
@@ -79,7 +80,7 @@ def decode_nifti(content: bytes, *, gzipped: bool) -> Radiograph:
     except (CaseSkippedError, CaseFailedError):
         raise
     except Exception as error:  # nibabel raises many kinds on damaged headers
-        raise CaseFailedError(f"damaged NIfTI ({type(error).__name__}: {error})") from error
+        raise CaseFailedError(f"damaged NIfTI ({short(error)})") from error
     zooms = [z for z, n in zip(canonical.header.get_zooms(), canonical.shape, strict=False) if n != 1]
     pixels = _to_view(values)
     spacing = (float(zooms[1]), float(zooms[0])) if all(z > 0 for z in zooms) else None
@@ -106,7 +107,7 @@ def _unpack(content: bytes) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
             raw = stream.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise CaseFailedError(f"damaged gzip stream ({error})") from error
+        raise CaseFailedError(f"damaged gzip stream ({short(error)})") from error
     if len(raw) > limit:
         raise CaseFailedError(f"unpacks to more than {limit:,} bytes")
     return raw

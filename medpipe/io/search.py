@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medpipe.errors import CaseError, CaseFailedError, CaseSkippedError
+from medpipe.io.privacy import patient_words
 from medpipe.io.sources import Source, zip_members
 
 __all__ = ["FoundFile", "search"]
@@ -36,48 +37,52 @@ def search(roots: Sequence[Path]) -> Iterator[FoundFile]:
     DICOMDIR names in vain come out with an error.
     """
     base = _common_folder(roots)
-    files: set[Path] = set()
-    folders: set[Path] = set()
+    files: set[str] = set()
+    folders: set[str] = set()
     for root in roots:
         whole = root.is_dir()
-        for path, error in _walk(root, folders) if whole else [(root, None)]:
-            for source, fault in _sources(path, error, whole, files):
+        for path, real, error in _walk(root, folders) if whole else [(root, os.path.realpath(root), None)]:
+            for source, fault in _sources(path, real, error, whole, files):
                 yield FoundFile(source, _label(source, base), fault)
 
 
-def _common_folder(roots: Sequence[Path]) -> Path:
+def _common_folder(roots: Sequence[Path]) -> str:
     folders = [os.path.abspath(root if root.is_dir() else root.parent) for root in roots]
     if len(folders) > 1 and any(root.is_dir() for root in roots):
         folders = [os.path.dirname(folder) for folder in folders]  # the given folders' names tell their files apart
-    return Path(os.path.commonpath(folders))
+    return os.path.commonpath(folders)
 
 
-def _walk(folder: Path, seen: set[Path]) -> Iterator[tuple[Path, CaseError | None]]:
-    real = folder.resolve()
+def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, str, CaseError | None]]:
+    """Files as found and as they really are; for each entry of a folder one call of the system, not ten."""
+    real = os.path.realpath(folder)
     if real in seen:
         return
     seen.add(real)
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        yield folder, CaseFailedError(f"folder cannot be read ({error.strerror or error}); check its permissions")
+        text = f"folder cannot be read ({error.strerror or type(error).__name__}); check its permissions"
+        yield folder, real, CaseFailedError(text)
         return
-    names = {entry.name for entry in entries}
-    if {"run.json", "journal.sqlite"} <= names:
+    if {"run.json", "journal.sqlite"} <= {entry.name for entry in entries}:
         return
     for entry in entries:
+        path = folder / entry.name
         if entry.is_dir():
-            yield from _walk(entry, seen)
-        elif entry.exists():
-            yield entry, None
+            yield from _walk(path, seen)
+        elif not entry.is_symlink():
+            yield path, os.path.join(real, entry.name), None
+        elif path.exists():
+            yield path, os.path.realpath(path), None
         else:
-            yield entry, CaseFailedError("is a link to a file that does not exist")
+            yield path, os.path.join(real, entry.name), CaseFailedError("is a link to a file that does not exist")
 
 
 def _sources(
-    path: Path, error: CaseError | None, inside: bool, seen: set[Path]
+    path: Path, real: str, error: CaseError | None, inside: bool, seen: set[str]
 ) -> Iterator[tuple[Source, CaseError | None]]:
-    real = path.resolve()
     if error is not None:
         yield Source(path), error
     elif real not in seen:
@@ -104,41 +109,44 @@ def _archive(path: Path) -> Iterator[tuple[Source, CaseError | None]]:
         yield Source(path, member), None
 
 
-def _dicomdir(path: Path, inside: bool, seen: set[Path]) -> Iterator[tuple[Source, CaseError | None]]:
+def _dicomdir(path: Path, inside: bool, seen: set[str]) -> Iterator[tuple[Source, CaseError | None]]:
     """The index itself, and the files it names that a search of the folder would not find."""
     base = path.parent.resolve()
     try:
-        names = list(_referenced_files(path))
+        names, words = _referenced_files(path)
     except CaseError as error:
         yield Source(path), error
         return
-    yield Source(path), CaseSkippedError(f"DICOMDIR, an index of {len(names)} files")
+    index = CaseSkippedError(f"DICOMDIR, an index of {len(names)} files")
+    index.words = words
+    yield Source(path), index
     for name in names:
         target = base.joinpath(*name)
         if base not in target.resolve().parents:
             yield Source(target), CaseFailedError("named by a DICOMDIR, but lies outside its folder: refused")
         elif not target.is_file():
             yield Source(target), CaseFailedError("named by a DICOMDIR, but missing on disk")
-        elif not inside and target.resolve() not in seen:
-            seen.add(target.resolve())
+        elif not inside and os.path.realpath(target) not in seen:
+            seen.add(os.path.realpath(target))
             yield Source(target), None
 
 
-def _referenced_files(path: Path) -> Iterator[list[str]]:
+def _referenced_files(path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Paths of the files that an index names, in parts, and the words of its patients."""
     import pydicom
 
     try:
         records = pydicom.dcmread(path).get("DirectoryRecordSequence") or []
         names = [record.get("ReferencedFileID") for record in records]
-    except Exception as error:
-        raise CaseFailedError(f"unreadable DICOMDIR ({type(error).__name__}: {error})") from error
-    for name in names:
-        if name:
-            yield [name] if isinstance(name, str) else [str(part) for part in name]
+    except Exception as error:  # its text may quote what stands in the records
+        raise CaseFailedError(f"unreadable DICOMDIR ({type(error).__name__})") from error
+    words = tuple(word for record in records for word in patient_words(record))
+    return [[name] if isinstance(name, str) else [str(part) for part in name] for name in names if name], words
 
 
-def _label(source: Source, base: Path) -> str:
-    shown = os.path.relpath(os.path.abspath(source.path), base)
+def _label(source: Source, base: str) -> str:
+    whole, stem = os.path.abspath(source.path), os.path.join(base, "")
+    shown = whole[len(stem) :] if whole.startswith(stem) else os.path.relpath(whole, base)
     member = f"!/{source.member}" if source.member is not None else ""
     # A name in another encoding than UTF-8 is shown with its bytes escaped.
-    return os.fsencode(Path(shown).as_posix() + member).decode("utf-8", "backslashreplace")
+    return os.fsencode(shown.replace(os.sep, "/") + member).decode("utf-8", "backslashreplace")

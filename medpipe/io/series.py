@@ -16,6 +16,8 @@ from pathlib import Path, PurePath
 from medpipe.errors import CaseError, CaseSkippedError, RequestError
 from medpipe.io.dicom_images import read_instance
 from medpipe.io.findings import Finding, found
+from medpipe.io.garbage import no_collection
+from medpipe.io.header_store import HeaderStore
 from medpipe.io.instances import Image, Instance, UnreadableError
 from medpipe.io.radiograph import file_kind
 from medpipe.io.search import FoundFile, search
@@ -130,8 +132,12 @@ class Index:
     names: set[str] = field(default_factory=set)
 
 
-def index_files(paths: str | Path | Sequence[str | Path]) -> Index:
+def index_files(paths: str | Path | Sequence[str | Path], store: HeaderStore | None = None) -> Index:
     """Read the headers of all files under ``paths``: files, folders (recursively), zip archives, DICOMDIR files.
+
+    Args:
+        paths: One path or several.
+        store: Headers of an earlier look; it is given those of this one, and written.
 
     Raises:
         RequestError: A path does not exist, or there is no file under any of them.
@@ -140,20 +146,24 @@ def index_files(paths: str | Path | Sequence[str | Path]) -> Index:
     for root in roots:
         if not root.exists():
             raise RequestError(f"input '{root}' does not exist; give a file, a folder, a zip archive or a DICOMDIR")
-    builder = _Builder()
-    for item in search(roots):
-        builder.take(item)
+    builder = _Builder(store)
+    with no_collection():
+        for item in search(roots):
+            builder.take(item)
     if not builder.index.files:
         raise RequestError(f"no files under {', '.join(str(r) for r in roots)}")
     builder.finish()
+    if store is not None:
+        store.save()
     return builder.index
 
 
 class _Builder:
     """Sorts files into series while they are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: HeaderStore | None) -> None:
         self.index = Index()
+        self._store = store
         self._series: dict[tuple[str, ...], Series] = {}
         self._patients: dict[str, int] = {}
         self._studies: dict[tuple[int, str], int] = {}
@@ -174,6 +184,7 @@ class _Builder:
             self._broken.append((entry, error.series))
         except CaseSkippedError as error:
             entry.close("skipped", "no_image", str(error))
+            self.index.names.update(error.words)
         except CaseError as error:
             entry.close("failed", "unreadable_file", str(error))
             self._broken.append((entry, None))
@@ -182,6 +193,10 @@ class _Builder:
             self._broken.append((entry, None))
 
     def _read(self, entry: FileEntry) -> None:
+        known = self._store.get(entry.source, entry.label) if self._store is not None else None
+        if known is not None:
+            self._take_instance(entry, known)
+            return
         with entry.source.open() as stream:
             kind = file_kind(stream.read(132), entry.source.name)
             if kind == "nifti":
@@ -197,8 +212,14 @@ class _Builder:
             except CaseSkippedError as error:
                 if any(f"({name})" in str(error) for name in ANNOTATIONS):
                     self.index.annotations.append(entry)
+                    self.index.names.update(error.words)
                     return
                 raise
+        if self._store is not None:
+            self._store.put(instance)
+        self._take_instance(entry, instance)
+
+    def _take_instance(self, entry: FileEntry, instance: Instance) -> None:
         self.index.names.update(instance.names)
         if instance.modality in ANNOTATIONS:
             self.index.annotations.append(entry)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from medpipe.errors import CaseFailedError, RequestError
 from medpipe.io.atomic import atomic_writer
+from medpipe.io.dicom_file import short
 from medpipe.pacs.spool import file_key
 
 __all__ = ["Address", "fetch", "is_address"]
@@ -129,7 +130,7 @@ def _from_web(address: Address) -> Iterator[Any]:
             uid = study["0020000D"]["Value"][0]
             yield from client.iter_study(uid, media_types=(("application/dicom", "*"),))
     except (requests.RequestException, KeyError, ValueError) as error:
-        raise CaseFailedError(f"{address.host}:{address.port}: {type(error).__name__}: {_first_line(error)}") from error
+        raise CaseFailedError(f"{address.host}:{address.port}: {_without_query(short(error))}") from error
 
 
 def _from_dicom(address: Address, ae_title: str) -> Iterator[Any]:
@@ -233,7 +234,3 @@ def _pending(address: Address, status: Any) -> bool:
 def _without_query(text: str) -> str:
     """The address without what is asked for: that may name a patient."""
     return text.split("?", 1)[0]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0].split("?", 1)[0][:200]

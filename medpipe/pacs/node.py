@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medpipe.errors import CaseFailedError, RequestError
+from medpipe.io.dicom_radiograph import patient_words_of
+from medpipe.io.privacy import PatientWords, without_quotes
 from medpipe.pacs.receive import Receiver
 from medpipe.pacs.routes import Route
 from medpipe.pacs.send import send_instances
@@ -112,11 +114,18 @@ class Node:
         except (CaseFailedError, RequestError, OSError) as error:
             again = study.attempts < self.waits.attempts
             pause = self.waits.retry * 2 ** (study.attempts - 1)
-            self.spool.finish(study, "ready" if again else "failed", str(error), time.time() + pause)
-            _log.warning("study %s: %s%s", study.key, error, f"; again in {pause:.0f} s" if again else "; given up")
+            reason = self._without_names(study, error)
+            self.spool.finish(study, "ready" if again else "failed", reason, time.time() + pause)
+            _log.warning("study %s: %s%s", study.key, reason, f"; again in {pause:.0f} s" if again else "; given up")
             return
         self.spool.finish(study, "done" if routes else "unrouted", "" if routes else "no route matches")
         _log.info("study %s: %s", study.key, "done" if routes else "no route matches")
+
+    def _without_names(self, study: Study, error: Exception) -> str:
+        hide = PatientWords()
+        for path in self.spool.study_folder(study).glob("*.dcm"):
+            hide.add(patient_words_of(path))
+        return hide(without_quotes(str(error)) if isinstance(error, OSError) else str(error))
 
     def _run_route(self, study: Study, route: Route) -> None:
         output = self.spool.results_folder(study, route.name)
@@ -144,7 +153,7 @@ def infer_in_process(study: Path, route: Route, output: Path, limit: float) -> N
         raise CaseFailedError(f"route '{route.name}' took longer than {limit:.0f} s") from error
     if done.returncode not in _FINISHED:
         lines = done.stderr.strip().splitlines()
-        raise CaseFailedError(f"route '{route.name}': exit code {done.returncode}: {lines[-1] if lines else ''}")
+        raise CaseFailedError(f"route '{route.name}': exit code {done.returncode}: {lines[-1][:200] if lines else ''}")
 
 
 def _headers(folder: Path, route: Route) -> list[dict[str, str]]:

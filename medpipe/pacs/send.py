@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medpipe.errors import CaseFailedError
+from medpipe.io.dicom_file import short
 from medpipe.pacs.routes import Destination
 
 __all__ = ["send_instances"]
@@ -51,7 +52,7 @@ def _c_store(files: Sequence[Path], destination: Destination, ae_title: str) -> 
             try:
                 status = association.send_c_store(dataset)
             except (ValueError, RuntimeError) as error:
-                raise CaseFailedError(f"{destination} does not take {path.name} ({error})") from error
+                raise CaseFailedError(f"{destination} does not take {path.name} ({short(error)})") from error
             if status.get("Status") not in _ACCEPTED:
                 code = f"status {status.Status:04X}h" if "Status" in status else "no answer"
                 raise CaseFailedError(f"{destination} refused {path.name} ({code})")
@@ -70,7 +71,7 @@ def _stow(files: Sequence[Path], destination: Destination) -> None:
     try:
         answer = client.store_instances([dcmread(path) for path in files])
     except requests.RequestException as error:
-        raise CaseFailedError(f"{destination} cannot be reached or refuses ({error})") from error
+        raise CaseFailedError(f"{destination} cannot be reached or refuses ({short(error)})") from error
     failed = answer.get("FailedSOPSequence") or []
     if failed:
         raise CaseFailedError(f"{destination} refused {len(failed)} of {len(files)} instances")

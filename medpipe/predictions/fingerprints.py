@@ -12,12 +12,20 @@ from typing import Any, BinaryIO
 from medpipe.errors import CaseError, RequestError
 from medpipe.io.sources import Source
 
-__all__ = ["case_key", "digest_of", "sha256_of_file", "stamp_of"]
+__all__ = ["case_key", "digest_of", "sha256_of_file", "stamp_of", "without_place"]
 
 
 def case_key(case: dict[str, Any]) -> str:
-    """What tells a case of one search again in the next: its image, or the file that it was found in."""
-    return str(case.get("image") or case.get("file") or case["case"])
+    """What tells a case of one search again in the next: a hash of where its image is, or of the file it was found in."""
+    if "key" in case:
+        return str(case["key"])
+    place = str(case.get("image") or case.get("file") or case["case"])
+    return hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def without_place(case: dict[str, Any]) -> dict[str, Any]:
+    """A case as it may be kept: paths can name a patient, so the key stands where the image was."""
+    return {**{name: value for name, value in case.items() if name != "image"}, "key": case_key(case)}
 
 
 def stamp_of(image: Any) -> str:

@@ -11,16 +11,17 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medpipe.errors import RequestError
+from medpipe.predictions.fingerprints import without_place
 
 __all__ = ["CaseResult", "FoundCase", "Journal"]
 
-_VERSION = 2
+_VERSION = 3
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS cases (
@@ -91,7 +92,7 @@ class FoundCase:
     """A case as the journal knows it.
 
     Attributes:
-        case: The dictionary that the search gave.
+        case: The dictionary that the search gave; from a journal without its "image", with its "key".
         stamp: Sizes and times of its files when they were found, see ``predictions.fingerprints``.
         status: Of its row.
         input_sha256: Of the bytes that were read, empty before.
@@ -120,6 +121,7 @@ class Journal:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA secure_delete = ON")  # what was hidden later must not linger in free pages
             self._create(path)
         except sqlite3.Error as error:
             raise RequestError(
@@ -138,7 +140,7 @@ class Journal:
 
     def register(self, cases: Iterable[FoundCase]) -> None:
         """Write pending rows; a case that has a row loses its result."""
-        rows = [(found.case["case"], json.dumps(found.case, sort_keys=True), found.stamp) for found in cases]
+        rows = [(item.case["case"], json.dumps(without_place(item.case), sort_keys=True), item.stamp) for item in cases]
         self._write(_REGISTER, rows)
 
     def restamp(self, stamps: dict[str, str]) -> None:
@@ -148,6 +150,16 @@ class Journal:
     def record(self, *results: CaseResult) -> None:
         """Write results in one commit; a second one for the same case replaces the first."""
         self._write(_RECORD, [_row(result) for result in results])
+
+    def hide(self, hidden: Callable[[str], str]) -> None:
+        """Write reasons and paths anew as ``hidden`` gives them."""
+        rows = []
+        for name, *before in self._read("SELECT name, reason, facts, found FROM cases"):
+            facts, found = ({**row, **_hidden(row, hidden)} for row in map(json.loads, before[1:]))
+            after = [hidden(before[0]), json.dumps(facts, sort_keys=True), json.dumps(found, sort_keys=True)]
+            if after != before:
+                rows.append((*after, name))
+        self._write("UPDATE cases SET reason = ?, facts = ?, found = ? WHERE name = ?", rows)
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         with self._alone, self._db:
@@ -184,6 +196,10 @@ class Journal:
         """Release the file."""
         with contextlib.suppress(sqlite3.Error):  # a full disk: what is committed stays
             self._db.close()
+
+
+def _hidden(row: dict[str, Any], hidden: Callable[[str], str]) -> dict[str, str]:
+    return {key: hidden(row[key]) for key in ("file", "reason") if isinstance(row.get(key), str)}
 
 
 def _row(result: CaseResult) -> tuple[Any, ...]:

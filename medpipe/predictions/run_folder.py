@@ -9,6 +9,8 @@ cases/<case>/     pictures
 A run that is killed at any instant and started again ends with the same files as one that was not, but for the journal
 and the times in run.json: files appear when whole and before the row that names them, and ``start`` removes what no row
 names.
+
+None of the files says where an image lies, and words that name a patient are hidden in all of them.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ import filelock
 import medpipe
 from medpipe.errors import RequestError
 from medpipe.io.atomic import write_bytes, write_text
+from medpipe.io.privacy import PatientWords
 from medpipe.predictions.fingerprints import sha256_of_file
 from medpipe.predictions.journal import CaseResult, FoundCase, Journal
 from medpipe.predictions.persistence import persistently
@@ -70,8 +73,10 @@ class RunFolder:
         weights: The weight file, whose hash identifies the run.
         inputs: The input paths as given.
         options: Settings that change results (plain values and dataclasses).
+        privacy: Words to hide in all that is written.
 
     Attributes:
+        inputs: The input paths, absolute.
         stopped: Set when the run ends before its time; it is then not finished, though no case may be pending.
 
     Raises:
@@ -86,15 +91,19 @@ class RunFolder:
         weights: str | Path | None = None,
         inputs: str | Path | Sequence[str | Path] = (),
         options: dict[str, Any] | None = None,
+        privacy: PatientWords | None = None,
     ) -> None:
         self.path = Path(path).expanduser()
         given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-        self.identity = {
+        self.inputs = [os.path.abspath(item) for item in given]
+        self.hide = PatientWords() if privacy is None else privacy
+        self.identity: dict[str, Any] = {
             "bundle": bundle,
             "medpipe": medpipe.__version__,
             "weights_sha256": sha256_of_file(Path(weights)) if weights else "",
-            "inputs": [os.path.abspath(item) for item in given],
+            "inputs_sha256": hashlib.sha256("\0".join(self.inputs).encode("utf-8", "surrogateescape")).hexdigest(),
             "options": json.loads(json.dumps(options or {}, default=_plain)),
+            "identified": self.hide.identified,
         }
         self.stopped = False
         self._journal: Journal | None = None
@@ -133,7 +142,7 @@ class RunFolder:
         changed = [key for key, value in self.identity.items() if before.get(key) != value]
         if changed:
             raise RequestError(
-                f"output folder '{self.path}' holds another run (other {', '.join(changed)}); name a new folder, or "
+                f"output folder '{self.path}' holds another run (other {', '.join(map(_option, changed))}); name a new folder, or "
                 "undo the change to resume"
             )
 
@@ -206,7 +215,10 @@ class RunFolder:
             shutil.rmtree(folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
         outputs = {path.relative_to(self.path).as_posix(): _facts_of(path) for path in files}
-        self.journal.record(replace(result, outputs=outputs))
+        facts = {name: value for name, value in result.facts.items() if name != "image"}
+        if "file" in facts:
+            facts["file"] = self.hide(str(facts["file"]))
+        self.journal.record(replace(result, reason=self.hide(result.reason), facts=facts, outputs=outputs))
 
     def record_with_files(self, result: CaseResult, files: dict[str, bytes]) -> None:
         """As ``record``, for a case whose files were made on another machine: their content, by name in its folder."""
@@ -224,10 +236,18 @@ class RunFolder:
             InterruptedRunError: The journal cannot be written.
         """
         persistently(lambda: self.journal.register(cases))
+        persistently(self._hide_anew)
         for found in cases:
             folder = self.path / "cases" / found.case["case"]
             if folder.is_dir():
                 shutil.rmtree(folder)
+
+    def _hide_anew(self) -> None:
+        """Hide what was learnt since in what was written before."""
+        self.journal.hide(self.hide)
+        run = read_run(self.path)
+        if any(run[key] != value for key, value in self._origin().items()):
+            self._write_run(run)
 
     def case_folder(self, case: str) -> Path:
         """The folder for a case's pictures, made when asked for.
@@ -249,6 +269,7 @@ class RunFolder:
         Raises:
             InterruptedRunError: The tables cannot be written.
         """
+        persistently(self._hide_anew)
         results = list(self.journal.results())
         found = {item.case["case"]: item for item in self.journal.found() if item.case}
         pending = [item for item in found.values() if item.status == "pending"]
@@ -277,16 +298,20 @@ class RunFolder:
             self._journal = None
         self._lock.release()
 
+    def _origin(self) -> dict[str, list[str]]:
+        """Where the run came from, as it may be shown."""
+        command = [Path(sys.argv[0]).name, *map(_without_query, sys.argv[1:])]
+        return {"inputs": list(map(self.hide, self.inputs)), "command": list(map(self.hide, command))}
+
     def _write_run(self, more: dict[str, Any]) -> None:
         run = {
             "format": "medpipe-run/1",
             "identity": self.identity,
-            "command": [Path(sys.argv[0]).name, *map(_without_query, sys.argv[1:])],
             "versions": package_versions(),
             "machine": {"system": platform.system(), "processor": platform.machine(), "cpus": os.cpu_count()},
             "notice": "For research use. Not a medical device.",
         }
-        write_text(self.path / "run.json", json.dumps({**run, **more}, indent=2) + "\n")
+        write_text(self.path / "run.json", json.dumps({**run, **more, **self._origin()}, indent=2) + "\n")
 
 
 def package_versions() -> dict[str, str]:
@@ -316,6 +341,10 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def _facts_of(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+
+
+def _option(key: str) -> str:
+    return {"inputs_sha256": "inputs"}.get(key, key)
 
 
 def _is_partial(name: str) -> bool:

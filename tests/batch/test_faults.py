@@ -59,6 +59,13 @@ def test_a_run_killed_at_twenty_instants_ends_as_one_that_was_not(campaign, tmp_
     assert report["wrong"] == []
 
 
+@pytest.mark.parametrize("command", ["convert", "deidentify"])
+def test_other_commands_killed_at_instants_end_as_ones_that_were_not(campaign, tmp_path, command) -> None:
+    report = campaign.campaign(tmp_path, kills=8, cases=30, seed=3, workers=1, command=command)
+    assert report["kills"] == 8
+    assert report["wrong"] == []
+
+
 def test_decoding_processes_that_are_killed_are_replaced(campaign, tmp_path) -> None:
     report = campaign.campaign(tmp_path, kills=6, cases=12, seed=2, workers=2, of_decoders=True)
     assert report["wrong"] == []

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from medpipe.cli.main import invoke
@@ -14,18 +15,31 @@ from medpipe.metrics.matching import HitRule
 HEAVY = "import sys; from medpipe.cli.main import invoke; code = invoke({arguments!r}); print(code, sorted({{'torch', 'monai'}} & set(sys.modules)))"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["info", "cxr_pneumothorax_acm"], ["infer", "--help"]])
-def test_help_list_and_info_load_neither_torch_nor_monai(arguments) -> None:
+_COMMANDS = ("infer", "evaluate", "inspect", "convert", "deidentify", "fetch", "node", "report")
+
+
+def test_help_list_and_info_load_neither_torch_nor_monai() -> None:
+    requests = [["--help"], ["list"], ["info", "cxr_pneumothorax_acm"], *([command, "--help"] for command in _COMMANDS)]
+    script = "; ".join(HEAVY.format(arguments=arguments) for arguments in requests)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert [line for line in run.stdout.splitlines() if line.startswith("0 [")] == ["0 []"] * len(requests)
+
+
+@pytest.mark.parametrize("command", ["inspect", "convert", "deidentify"])
+def test_dicom_is_worked_on_without_torch_and_monai(command, write_dicom, tmp_path) -> None:
+    path = write_dicom("in/a.dcm", np.arange(4096, dtype=np.uint16).reshape(64, 64), PixelSpacing=[1, 1])
+    arguments = [command, str(path.parent), *([] if command == "inspect" else ["-o", str(tmp_path / "out")])]
     run = subprocess.run(
         [sys.executable, "-c", HEAVY.format(arguments=arguments)], capture_output=True, text=True, check=True
     )
-    assert run.stdout.splitlines()[-1] == "0 []"
+    assert run.stdout.splitlines()[-1].endswith(" []")
 
 
 @pytest.mark.parametrize(
     "command",
     [
         *("list", "info", "check", "train", "evaluate", "infer", "report", "import-weights", "demo", "doctor"),
+        *("inspect", "convert", "deidentify", "fetch", "node"),
         *("data check", "data prepare", "data synth", "score roc", "score froc"),
     ],
 )

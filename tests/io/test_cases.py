@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from medpipe.errors import RequestError
 from medpipe.io.cases import RadiographRules, find_radiographs
+from medpipe.io.privacy import PatientWords
 from medpipe.io.sources import Source, zip_members
 
 
@@ -295,3 +297,54 @@ def test_every_real_file_is_pending_or_has_a_reason(shared_data: Path) -> None:
     assert len(cases) == sum(path.is_file() for root in roots for path in root.rglob("*"))
     assert all(case["reason"] for case in cases if case["status"] != "pending")
     assert len({case["case"] for case in cases}) == len(cases)
+
+
+def test_what_stands_in_the_place_of_a_uid_does_not_name_the_case(write_dicom, ramp, tmp_path) -> None:
+    path = write_dicom("in/a.dcm", ramp)
+    content = path.read_bytes()
+    uid = dicom_uid(path)
+    (tmp_path / "in/a.dcm").write_bytes(content.replace(uid.encode(), b"Doe.Jane".ljust(len(uid), b"\0")))
+    (case,) = find_radiographs(tmp_path / "in")
+    assert re.fullmatch("instance-[0-9a-f]{16}", case["case"])
+    assert find_radiographs(tmp_path / "in")[0]["case"] == case["case"]
+
+
+def dicom_uid(path: Path) -> str:
+    import pydicom
+
+    return str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+
+
+def test_a_file_named_for_the_patient_of_another_is_a_case_named_by_a_hash(write_dicom, ramp, tmp_path) -> None:
+    write_dicom("in/z.dcm", ramp)
+    for name in ("canary.png", "77.png", "other.png"):
+        Image.fromarray((ramp >> 4).astype(np.uint8)).save(tmp_path / "in" / name)
+    cases = {case["case"]: case["file"] for case in find_radiographs(tmp_path / "in") if "png" in case["image"]}
+    assert sorted(cases.values()) == ["***.png", "***.png", "other.png"]
+    assert [name for name, file in cases.items() if file == "other.png"] == ["other"]
+    assert sum(bool(re.fullmatch("file-[0-9a-f]{8}", name)) for name in cases) == 2
+    identified = find_radiographs(tmp_path / "in", privacy=PatientWords(identified=True))
+    assert {"canary", "77", "other"} <= {case["case"] for case in identified}
+
+
+@pytest.mark.parametrize(
+    ("element", "value", "reason"),
+    [
+        ("Modality", "Jane Doe born 1970", "modality (no defined term); this bundle reads CR, DX, RG"),
+        ("BodyPartExamined", "of Jane Doe, 1970", "body part (no defined term); this bundle reads CHEST, THORAX, LUNG"),
+        ("ViewPosition", "LL of Doe, Jane", "view (no defined term); this bundle reads frontal views"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of the values that are meant
+def test_a_reason_quotes_terms_alone(write_dicom, ramp, element, value, reason) -> None:
+    (case,) = find_radiographs(write_dicom("a.dcm", ramp, **{element: value}))
+    assert case["reason"] == reason
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sex_and_age_are_terms_of_the_standard_or_left_out(write_dicom, ramp) -> None:
+    wrong = {"PatientSex": "Jane", "PatientAge": "19700131"}
+    (case,) = find_radiographs(write_dicom("a.dcm", ramp, **wrong))
+    assert (case["sex"], case["age"]) == ("", "")
+    (case,) = find_radiographs(write_dicom("b.dcm", ramp, PatientSex="f", PatientAge="007M"))
+    assert (case["sex"], case["age"]) == ("F", "007M")

@@ -180,3 +180,19 @@ def test_infer_takes_the_address_of_a_server_and_does_not_keep_what_was_asked_fo
     assert "3 instances retrieved" in done.stderr
     assert (tmp_path / "out" / "cases.csv").read_text().count(",done,") == 3
     assert "CANARY" not in (tmp_path / "out" / "run.json").read_text()
+
+
+def test_a_fault_that_quotes_the_patient_is_logged_and_kept_without_the_quote(tmp_path, study, caplog) -> None:
+    from pydicom import dcmread
+
+    header = dcmread(study[0])
+
+    def fail(folder: Path, route: Route, output: Path, limit: float) -> None:
+        raise CaseFailedError(f"value {header.PatientID} of {header.PatientName} is wrong")
+
+    spool = filled(tmp_path, study)
+    Node(spool, None, [Route("all", "any")], NOW, fail).run(idle=0)
+    assert [row.reason for row in spool.studies()] == ["value *** of *** is wrong"]
+    assert str(header.PatientName) not in caplog.text
+    assert str(header.PatientID) not in caplog.text
+    assert "value *** of *** is wrong; given up" in caplog.text

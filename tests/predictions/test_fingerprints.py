@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from medpipe.errors import RequestError
-from medpipe.predictions.fingerprints import case_key, digest_of, sha256_of_file, stamp_of
+from medpipe.predictions.fingerprints import case_key, digest_of, sha256_of_file, stamp_of, without_place
 
 
 def test_a_digest_is_that_of_the_bytes(tmp_path) -> None:
@@ -53,4 +53,12 @@ def test_a_digest_is_not_remembered_beyond_a_change(tmp_path) -> None:
 def test_frames_of_one_file_are_cases_of_their_own() -> None:
     frames = [{"case": f"c{n}", "file": "cine.dcm", "image": f"cine.dcm#frame={n}"} for n in (0, 1)]
     assert case_key(frames[0]) != case_key(frames[1])
-    assert case_key({"case": "c", "file": "f"}) == "f"
+    assert case_key({"case": "c", "file": "f"}) == case_key({"case": "other", "image": "f"})
+
+
+def test_a_case_is_kept_without_its_place_and_known_again_by_its_key() -> None:
+    case = {"case": "c", "file": "***/IM1.dcm", "image": "/in/DOE/IM1.dcm"}
+    kept = without_place(case)
+    assert "DOE" not in str(kept)
+    assert case_key(kept) == case_key(case)
+    assert without_place(kept) == kept

@@ -25,13 +25,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from medpipe.errors import CaseSkippedError, RequestError
 from medpipe.io.atomic import write_text
 from medpipe.io.deidentify.files import FileReport, Settings, deidentify_file
 from medpipe.io.deidentify.pseudonyms import Pseudonyms
 from medpipe.io.deidentify.table import Profile, edition
+from medpipe.io.folder_lock import locked
 from medpipe.io.search import FoundFile, search
 
 __all__ = ["STATUSES", "deidentify_folder"]
@@ -121,21 +120,12 @@ def _own(folder: Path, identity: dict[str, Any]) -> Iterator[None]:
     _check_folder(folder, identity)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise RequestError("the output folder is in use by another run; wait for it or name another folder") from error
     except OSError as error:
         raise RequestError(f"the output folder cannot be written ({error.strerror or error})") from error
-    try:
-        for half in folder.rglob(".*.part"):  # of a run that was killed
-            half.unlink(missing_ok=True)
+    with locked(folder):
         if not (folder / "deidentification.json").exists():
             write_text(folder / "deidentification.json", json.dumps(identity, indent=1) + "\n")
         yield
-    finally:
-        lock.release()
-        (folder / ".lock").unlink(missing_ok=True)
 
 
 def _check_folder(folder: Path, identity: dict[str, Any]) -> None:

@@ -90,7 +90,8 @@ def presentation_state(source: Any, marks: Sequence[dict[str, Any]], producer: P
 
     layer = hd.pr.GraphicLayer(layer_name="MARKS", order=1, description=f"{producer.name}. {DISCLAIMER}"[:64])
     radius = max(int(source.Rows), int(source.Columns)) / 28
-    drawn = [_annotation(mark, radius, number) for number, mark in enumerate(marks[:_MOST])]
+    size = int(source.Columns), int(source.Rows)
+    drawn = [_annotation(mark, radius, size) for mark in marks[:_MOST]]
     annotations = [
         hd.pr.GraphicAnnotation(
             referenced_images=[source],
@@ -116,13 +117,15 @@ def presentation_state(source: Any, marks: Sequence[dict[str, Any]], producer: P
     )
 
 
-def _annotation(mark: dict[str, Any], radius: float, number: int) -> tuple[Any, Any]:
+def _annotation(mark: dict[str, Any], radius: float, size: tuple[int, int]) -> tuple[Any, Any]:
     import highdicom as hd
 
-    # Presentation states count pixels from 1 (PS3.3 C.10.5): the centre of the first is (1, 1).
-    x, y = float(mark["x"]) + 1, float(mark["y"]) + 1
-    ring = hd.pr.GraphicObject("CIRCLE", np.array([[x, y], [x + radius, y]]), "PIXEL")
-    text = hd.pr.TextObject(f"{mark['label']} {float(mark['score']):.2f}", "PIXEL", anchor_point=(x, y + radius))
+    # Presentation states count pixels from 1 (PS3.3 C.10.5): the centre of the first is (1, 1). All points that are named
+    # must lie in the image: the ring may reach over its edge, its point and its text may not.
+    x, y = (min(float(mark[axis]) + 1, limit) for axis, limit in zip("xy", size, strict=True))
+    right, below = (v + radius if v + radius <= limit else v - radius for v, limit in zip((x, y), size, strict=True))
+    ring = hd.pr.GraphicObject("CIRCLE", np.array([[x, y], [right, y]]), "PIXEL")
+    text = hd.pr.TextObject(f"{mark['label']} {float(mark['score']):.2f}", "PIXEL", anchor_point=(x, below))
     return ring, text
 
 

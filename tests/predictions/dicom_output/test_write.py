@@ -135,6 +135,17 @@ def test_the_presentation_state_puts_rings_around_the_marks(written) -> None:
     ]
 
 
+@pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (89.5, 59.5), (88.0, 3.0), (5.0, 58.0)])
+def test_a_mark_at_the_edge_is_marked_as_well(radiograph, producer, tmp_path, x, y) -> None:
+    mark = {"label": "pneumothorax", "score": 0.5, "x": x, "y": y}
+    write_dicom_results(str(radiograph), tmp_path, "pr", producer, marks=[mark])
+    (annotation,) = pydicom.dcmread(tmp_path / "pr.dcm").GraphicAnnotationSequence
+    column, row, onward, _ = annotation.GraphicObjectSequence[0].GraphicData
+    assert (column, row) == (min(x + 1, 90), min(y + 1, 60))
+    assert abs(onward - column) == pytest.approx(90 / 28)
+    assert 0 <= onward <= 90
+
+
 def test_dcmtk_reads_every_object(written) -> None:
     text = dcmtk("dsrdump", str(written / "sr.dcm"))
     assert '"0.873456" (1,UCUM,"no units")' in text

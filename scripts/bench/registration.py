@@ -1,0 +1,96 @@
+"""Time of registration networks on a CPU: teacher and student, plain and optimised, in turns.
+
+    python scripts/bench/registration.py [--size 128] [--threads 1 2] [--runs 7] [--cascades 1 3] [--bf16]
+
+Random weights: the time does not depend on them. Batch 1; the time of a run is the network with all warps and
+compositions to the warped image and the aggregate field, no files. Two runs warm up; the networks of one table are then
+run in turns, and the median is given, CPU seconds beside wall seconds. "apart" is the largest difference of the field
+from the plain network's, in voxels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from medpipe.networks.blocks.cascade import Cascade
+from medpipe.networks.blocks.fused_warp import fused_available
+from medpipe.networks.blocks.subpixel import optimize_for_inference
+from medpipe.networks.ldr import LDR
+from medpipe.networks.rcn import RCN
+
+
+def networks(size: int, cascades: int, bf16: bool) -> dict[str, Cascade]:
+    """Teacher and student of so many cascades, with fields of some voxels."""
+    torch.manual_seed(0)
+    plain: dict[str, Cascade] = {
+        f"RCN-{cascades}": RCN(size, n_cascades=cascades),
+        f"LDR-{cascades}": LDR(size, n_cascades=cascades),
+        f"LDR-{cascades} half resolution": LDR(size, n_cascades=cascades, half_resolution=True),
+    }
+    result = {}
+    for name, network in plain.items():
+        for dense in network.dense:
+            if isinstance(network, LDR):
+                torch.nn.init.normal_(dense.flow.weight, std=0.05)
+        result[f"{name} plain"] = network.eval()
+        result[f"{name} optimised"] = optimize_for_inference(network)
+        if bf16:
+            result[f"{name} optimised, bfloat16"] = optimize_for_inference(network, dtype=torch.bfloat16)
+    return result
+
+
+def measure(runs: dict[str, Callable[[], Tensor]], count: int) -> dict[str, tuple[float, float]]:
+    """Median (wall, CPU) seconds of each, run in turns."""
+    for run in runs.values():
+        run()
+        run()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for _ in range(count):
+        for name, run in runs.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            run()
+            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {name: (statistics.median(w for w, _ in t), statistics.median(c for _, c in t)) for name, t in times.items()}
+
+
+def main() -> None:
+    """Print one table per number of threads and cascades."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--cascades", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--bf16", action="store_true", help="also with convolutions in bfloat16")
+    options = parser.parse_args()
+    print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, numba: {fused_available()}")
+    fixed, moving = torch.rand(2, 1, 1, options.size, options.size, options.size)
+    with torch.inference_mode():
+        for cascades in options.cascades:
+            nets = networks(options.size, cascades, options.bf16)
+            fields = {name: net(fixed, moving, stages=False).field for name, net in nets.items()}
+            runs = {name: (lambda net=net: net(fixed, moving, stages=False).field) for name, net in nets.items()}
+            for threads in options.threads:
+                torch.set_num_threads(threads)
+                print(f"\n{cascades} cascades at {options.size}^3, {threads} threads")
+                times = measure(runs, options.runs)
+                teacher = times[f"RCN-{cascades} optimised"][0]
+                for name, (wall, cpu) in times.items():
+                    plain = fields[name.split(" optimised")[0].removesuffix(" plain") + " plain"]
+                    apart = (fields[name] - plain).abs().max().item()
+                    print(
+                        f"  {name:42} {wall * 1e3:8.1f} ms wall {cpu * 1e3:8.1f} ms CPU "
+                        f"x {teacher / wall:5.2f} of the optimised teacher, apart {apart:.4f}"
+                    )
+    print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
