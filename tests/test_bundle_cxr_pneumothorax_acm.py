@@ -65,7 +65,7 @@ def test_training_with_one_seed_gives_the_same_losses(data, trained, tmp_path) -
 
 def test_a_training_folder_is_never_overwritten(data, trained, capsys) -> None:
     assert invoke(["train", NAME, f"dataset_dir={data}", *SMALL, "-o", str(trained)]) == 2
-    assert "not empty" in capsys.readouterr().err
+    assert "holds another training: max_epochs was 2 and is 18" in capsys.readouterr().err
 
 
 def test_evaluation_scores_the_test_section(data, trained, tmp_path, capsys) -> None:

@@ -14,6 +14,7 @@ import medpipe
 PACKAGE = Path(medpipe.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
+    "__main__": {"cli"},
     "bundles": set(),
     "bundle_check": {"bundles"},
     "io": set(),
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "losses": {"networks"},
     "metrics": set(),
     "predictions": {"io"},
-    "engines": {"predictions", "metrics"},
+    "engines": {"io", "predictions", "metrics"},
     "batch": {"io", "data", "predictions", "bundles"},
     "evaluation": {"io", "data", "predictions", "metrics"},
     "reports": {"io", "bundles", "predictions"},

@@ -31,6 +31,9 @@ _LOSSES = 5
 _POLL = 0.2
 """Seconds after which a source that had nothing is asked again."""
 
+_FAREWELL = 3
+"""Seconds that workers have to remove their files before they are killed."""
+
 _END: dict[str, Any] = {}
 
 
@@ -93,6 +96,8 @@ class ClusterRun:
             RequestError: There is no cluster at the address, or the evaluator cannot be built there.
             InterruptedRunError: Results cannot be written.
         """
+        from medpipe.batch.cluster_worker import sweep_remains
+
         ray = self._ray = require_ray()
         mine = not ray.is_initialized()
         if mine:
@@ -100,8 +105,8 @@ class ClusterRun:
         try:
             self._spread()
         finally:
-            for worker in self._workers:
-                ray.kill(worker.actor)
+            self._dismiss(self._workers)
+            sweep_remains()
             if mine:
                 ray.shutdown()
 
@@ -120,6 +125,13 @@ class ClusterRun:
         run = {"identity": self._run_folder.identity, "started": self._run_folder.started.isoformat()}
         actor = remote.remote(json.dumps({**json.loads(self._request), "run": run}))
         return _Worker(actor, actor.ready.remote())
+
+    def _dismiss(self, workers: list[_Worker]) -> None:
+        farewells = [worker.actor.close.remote() for worker in workers if worker.ready is None]
+        if farewells:
+            self._ray.wait(farewells, num_returns=len(farewells), timeout=_FAREWELL)
+        for worker in workers:
+            self._ray.kill(worker.actor)
 
     def _spread(self) -> None:
         if isinstance(self._cases, Sized) and not len(self._cases):
@@ -178,13 +190,13 @@ class ClusterRun:
         except self._ray.exceptions.RayError as error:
             self._give_up(worker, error)
             return
+        worker.ready = None
         if problem:
             raise RequestError(f"a cluster's worker cannot build the bundle: {problem}")
-        worker.ready = None
 
     def _give_up(self, worker: _Worker, error: Exception) -> int:
         """Replace a worker that is lost; its cases go elsewhere."""
-        self._ray.kill(worker.actor)
+        self._dismiss([worker])
         over = 0
         for job in worker.jobs.values():
             job.losses += 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
 import shutil
 import tempfile
@@ -13,11 +15,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from medpipe.bundles import Bundle, build_workflow
 from medpipe.errors import MedpipeError
 from medpipe.predictions.journal import CaseResult
 
-__all__ = ["ClusterWorker", "Inbox", "Outbox"]
+__all__ = ["ClusterWorker", "Inbox", "Outbox", "sweep_remains"]
+
+_PREFIX = "medpipe-worker-"
 
 Answer = tuple[CaseResult, dict[str, bytes]]
 
@@ -46,12 +52,16 @@ class Outbox:
     Attributes:
         identity: Of the run, as in run.json.
         started: When it was begun.
+
+    A case's files lie in this machine's folder of temporary files until they are handed in. What a worker that was killed
+    left there is removed by the next one.
     """
 
     def __init__(self) -> None:
         self.identity: dict[str, Any] = {}
         self.started = datetime.now(timezone.utc)
-        self._folder = Path(tempfile.mkdtemp(prefix="medpipe-"))
+        sweep_remains()
+        self._folder, self._lock = _own_folder()
         self._expected: dict[str, Future[Answer]] = {}
         self._fault: BaseException | None = None
 
@@ -76,12 +86,39 @@ class Outbox:
         shutil.rmtree(folder, ignore_errors=True)
         self._expected.pop(result.case).set_result((result, files if result.status == "done" else {}))
 
+    def close(self) -> None:
+        """Remove what is in the folder; nothing can be handed in any more."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release()
+
     def fail(self, error: BaseException) -> None:
         """No result comes any more."""
         self._fault = error
         for future in self._expected.values():
             if not future.done():
                 future.set_exception(error)
+
+
+def _own_folder() -> tuple[Path, filelock.BaseFileLock]:
+    """A new folder, and the lock in it that tells a living worker's from remains."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        lock = filelock.FileLock(folder / ".lock")
+        with contextlib.suppress(OSError):  # another worker took it for remains before it was locked
+            lock.acquire(timeout=1)
+            if (folder / ".lock").exists():
+                return folder, lock
+            lock.release()
+
+
+def sweep_remains() -> None:
+    """Remove the files that killed workers of this user left on this machine."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # a living worker holds it, or another removes it as well
+            if folder.stat().st_uid != os.getuid() or not (folder / ".lock").exists():
+                continue
+            with filelock.FileLock(folder / ".lock").acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class ClusterWorker:
@@ -93,6 +130,7 @@ class ClusterWorker:
 
     def __init__(self, request: str) -> None:
         self._problem = ""
+        self._outbox: Any = None
         try:
             self._start(json.loads(request))
         except MedpipeError as error:
@@ -131,3 +169,8 @@ class ClusterWorker:
         future = self._outbox.expect(case["case"])
         self._inbox.put(case)
         return future.result()
+
+    def close(self) -> None:
+        """Leave no file behind; for a worker that is killed next."""
+        if self._outbox is not None:
+            self._outbox.close()

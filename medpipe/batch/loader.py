@@ -50,6 +50,9 @@ class CaseLoader:
     torch's ``DataLoader`` ends a run when a worker dies and waits for ever for one that hangs. Here such a case is tried
     again and fails alone. Cases come as they are finished: a batch holds one case, so no result depends on the order.
 
+    The processes do not run the program that starts them, unless what loads a case is defined in that very file: then its
+    work must stand under ``if __name__ == "__main__":``, as for all of Python's multiprocessing.
+
     Args:
         dataset: With "data", the cases (an iterable, with or without a length), and "load", which loads one and never
             raises: a ``CaseDataset``.

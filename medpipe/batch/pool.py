@@ -219,7 +219,10 @@ class _Supervisor:
     def _stillborn(self, seat: _Seat, how: str) -> None:
         self._failed_starts += 1
         if self._failed_starts > _STARTS:
-            raise RuntimeError(f"decoding processes end before they are ready (the last {how}); try num_workers=0")
+            raise RuntimeError(
+                f"decoding processes end before they are ready (the last {how}); a program that loads cases by functions "
+                "of its own must start its work under 'if __name__ == \"__main__\":'; else try num_workers=0"
+            )
         seat.job.attempts -= 1  # type: ignore[union-attr]
         self._again.append(seat.job)  # type: ignore[arg-type]
 

@@ -10,10 +10,11 @@ import ctypes
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import pickle
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -25,7 +26,7 @@ from medpipe.bundles import hush
 
 __all__ = ["Worker", "prepare_workers"]
 
-_PRELOAD = ["__main__", "torch", "monai.transforms", "monai.data", "scipy.ndimage", "pydicom", "PIL.Image"]
+_PRELOAD = ["torch", "monai.transforms", "monai.data", "scipy.ndimage", "pydicom", "PIL.Image"]
 """What takes seconds to import, once, in the process from which all workers are forked. Absent ones do not matter."""
 
 _PR_SET_PDEATHSIG = 1
@@ -46,6 +47,19 @@ def prepare_workers() -> None:
     multiprocessing.forkserver.ensure_running()
 
 
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running the user's program in a new process, which would start all over there."""
+    main = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(hidden)
+
+
 class Worker:
     """One decoding process, and this end of the connection to it.
 
@@ -60,7 +74,9 @@ class Worker:
         self._process: BaseProcess = context.Process(  # type: ignore[attr-defined]
             target=_serve, args=(other, load, memory_limit), daemon=True
         )
-        self._process.start()
+        # What the program itself defines can only be had by running it anew.
+        with contextlib.nullcontext() if b"__main__" in pickle.dumps(load) else _main_hidden():
+            self._process.start()
         other.close()  # so that the end of the process is the end of the connection
 
     def stop(self) -> str:

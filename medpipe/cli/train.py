@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from medpipe.bundle_check import require_trust
 from medpipe.bundles import absolute, find_bundle, monai_command, parse_overrides, run_bundle
+from medpipe.cli.batch_options import terminable
 from medpipe.cli.common import (
     JsonOption,
     OutputOption,
@@ -19,7 +21,7 @@ from medpipe.cli.common import (
     show_json,
     split_arguments,
 )
-from medpipe.errors import RequestError
+from medpipe.errors import AlreadyDoneError, RequestError
 
 
 def run(
@@ -32,20 +34,46 @@ def run(
 ) -> None:
     """Train a bundle on a prepared data set; the best weights go to model.pt, one row per epoch to epochs.csv.
 
-    Example: [bold]medpipe train cxr_pneumothorax_acm dataset_dir=siim datalist=siim/datalist.json -o out[/bold]
+    The same command takes up an interrupted training after its last whole epoch, and ends with the weights of one that was
+    not interrupted.
+
+    Several processes share each batch under torchrun, on GPUs by NCCL and on CPUs by gloo; OUT must then be one folder that
+    all machines share. torchrun itself exits with 1 for every failure, whatever the code of its processes.
+
+    Examples:
+
+    [bold]medpipe train cxr_pneumothorax_acm dataset_dir=siim datalist=siim/datalist.json -o out[/bold]
+
+    [bold]torchrun --nproc-per-node 2 -m medpipe train cxr_pneumothorax_acm dataset_dir=siim -o out[/bold]
     """
     bundle = find_bundle(name)
     paths, texts = split_arguments(overrides)
     if paths:
         raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
-    values = parse_overrides(texts, bundle.config("train"))
+    config = bundle.config("train")
+    values = parse_overrides(texts, config)
     output = output_folder(output, values)
     given: dict[str, Any] = {"output_dir": str(output), **resolve_datalist(values)}
+    nested = {key: value for key, value in values.items() if "::" in key}
+    if nested and "training_folder" in config:  # no options by name, and yet of influence
+        given["training_folder::options::overrides"] = nested
     if print_command:
         print(monai_command(bundle, "train", given))
         return
     require_trust(bundle, trust=trust)
-    run_bundle(bundle, "train", given)
+    finished = ""
+    try:
+        with terminable():
+            run_bundle(bundle, "train", given)
+    except AlreadyDoneError as error:
+        finished = f"{error}; nothing was done"
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
+        _conclude(output, finished, as_json=as_json)
+
+
+def _conclude(output: Path, finished: str, *, as_json: bool) -> None:
+    if finished:
+        say(finished)
     if not (output / "model.pt").is_file():
         raise RequestError("no weights were saved: the validation section needs images of both classes")
     if as_json:

@@ -45,3 +45,8 @@ def act(case: dict[str, Any]) -> dict[str, Any]:
 
 
 load = LoadCase(act)
+
+
+def see(case: dict[str, Any]) -> dict[str, Any]:
+    """A transform that leaves a trace."""
+    return {**case, "seen": 1}

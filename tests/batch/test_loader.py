@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import faulty_loads
 import pytest
@@ -56,3 +59,36 @@ def test_without_processes_a_fault_that_may_pass_is_tried_again_as_well(faults, 
 def test_limits_out_of_range_are_refused(limits) -> None:
     with pytest.raises(ValueError, match="must"):
         Limits(**limits)
+
+
+PROGRAM = """
+import sys
+from medpipe.batch.loader import CaseLoader, Limits
+from medpipe.engines.case_dataset import LoadCase
+sys.path.insert(0, {folder!r})
+{transform}
+
+class Data:
+    data = [dict(case=str(n), status="pending", reason="", image="fine") for n in range(3)]
+    load = LoadCase(transform)
+
+for batch in CaseLoader(Data(), Limits(num_workers=1)):
+    print(batch[0]["case"], batch[0]["status"], batch[0].get("seen"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        ("from faulty_loads import see as transform", ""),
+        ("def transform(case): return case | {'seen': 1}", "__main__"),
+    ],
+)
+def test_a_program_without_a_guard_works_unless_it_loads_by_functions_of_its_own(transform, message, tmp_path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(folder=str(Path(faulty_loads.__file__).parent), transform=transform))
+    run = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=120)
+    if message:
+        assert "must start its work under" in run.stderr
+    else:
+        assert run.stdout.splitlines() == ["0 pending 1", "1 pending 1", "2 pending 1"], run.stderr

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.metrics import EpochMetric
 from monai.utils import CommonKeys as Keys
+from monai.utils import evenly_divisible_all_gather
 
 from medpipe.metrics.roc import delong
 
@@ -14,8 +16,21 @@ __all__ = ["image_auc"]
 
 
 def image_auc() -> EpochMetric:
-    """AUC of the greatest logit of each map against "image_label"; NaN while the set has one class only."""
-    return EpochMetric(_auc, output_transform=_scores_and_labels, check_compute_fn=False)
+    """AUC of the greatest logit of each map against "image_label"; NaN while the set has one class only.
+
+    Of several processes each has its share of the set, and all have the AUC of the whole.
+    """
+    return _Gathered(_auc, output_transform=_scores_and_labels, check_compute_fn=False)
+
+
+class _Gathered(EpochMetric):
+    """ignite's own gathers shares of one size only."""
+
+    def compute(self) -> float:
+        scores, labels = torch.cat(self._predictions), torch.cat(self._targets)
+        if idist.get_world_size() > 1:
+            scores, labels = (evenly_divisible_all_gather(share, concat=True).cpu() for share in (scores, labels))
+        return self.compute_fn(scores, labels)
 
 
 def _scores_and_labels(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from rich.console import Console
 from rich.progress import (
@@ -47,7 +48,7 @@ class ProgressBar:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal or idist.get_rank() != 0,
         )
         self._task = self._progress.add_task(description, total=None)
 
