@@ -48,10 +48,13 @@ def prepare(
 ) -> None:
     """Write a MONAI datalist: paths relative to the root, labels, patients, and a split by patient.
 
+    Data sets for registration also get the rule by which their volumes make pairs.
+
     Example: [bold]medpipe data prepare siim_acr siim/ -o siim/datalist.json --seed 1[/bold]
     """
     from medpipe.data import dataset_reader
     from medpipe.data.datalist import write_datalist
+    from medpipe.data.registration_datalist import write_registration_datalist
 
     if output.exists():
         raise RequestError(f"'{output}' exists; name a new file")
@@ -67,7 +70,7 @@ def prepare(
         if not label:
             raise
         raise RequestError(f"data set '{name}' has one label; leave --label out") from error
-    write_datalist(datalist, output)
+    (write_registration_datalist if "pairs" in datalist else write_datalist)(datalist, output)
     counts = {section: len(datalist.get(section, [])) for section in ("training", "validation", "test")}
     if as_json:
         show_json({"datalist": str(output), "images": counts})
@@ -77,36 +80,67 @@ def prepare(
 
 @app.command()
 def synth(
-    name: Annotated[str, typer.Argument(help="Data set whose look-alike is generated: siim_acr.")],
+    name: Annotated[str, typer.Argument(help="What is generated: siim_acr, registration_phantoms, demo_study.")],
     out: Annotated[Path, typer.Argument(help="New folder.")],
-    cases: Annotated[int, typer.Option("--cases", min=1, help="Number of images.")] = 200,
+    cases: Annotated[int, typer.Option("--cases", min=1, help="Number of images or scans.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")] = 0,
-    size: Annotated[int, typer.Option("--size", min=64, help="Rows and columns of an image.")] = 1024,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", min=16, help="Pixels or voxels a side (default 1024 for radiographs, 64 for volumes)."),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")] = 2,
+    anatomy: Annotated[str, typer.Option(help="Of registration_phantoms: liver or brain (default liver).")] = "",
+    same_contrast: Annotated[
+        bool, typer.Option("--same-contrast", help="Of registration_phantoms: one grey per organ in all scans.")
+    ] = False,
 ) -> None:
     """Generate a look-alike: made-up images in a data set's real layout, to try a method without any data.
 
     Example: [bold]medpipe data synth siim_acr lookalike/ --cases 200 --seed 1[/bold]
     """
-    if name != "siim_acr":
-        raise RequestError(f"there is no look-alike of '{name}'; there is one of siim_acr")
+    from inspect import signature
+
     from rich.console import Console
     from rich.progress import Progress
 
-    from medpipe.data.lookalikes.siim_acr import write_siim_acr_lookalike
+    from medpipe.data.lookalikes import lookalike_writer
 
+    writer = lookalike_writer(name)
+    given = {"size": size, "anatomy": anatomy, "same_contrast": same_contrast}
+    options: dict[str, Any] = {option: value for option, value in given.items() if value}
+    foreign = options.keys() - signature(writer).parameters.keys()
+    if foreign:
+        names = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(foreign))
+        raise RequestError(f"the look-alike of {name} takes no {names}; leave it out")
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("images", total=cases)
-        write_siim_acr_lookalike(
+        writer(
             out,
             cases=cases,
             seed=seed,
-            size=size,
             workers=workers,
             progress=lambda done, _: progress.update(task, completed=done),
+            **options,
         )
     say(f"{cases} generated images in {out}. They are drawings: results on them say nothing about patients.")
+
+
+@app.command("import-fields")
+def import_fields(
+    shards: Annotated[list[Path], typer.Argument(help="Pickles of a teacher's fields (.pkl).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for one record a pair.")],
+) -> None:
+    """Turn published pickles of displacement fields into plain files, without running what a pickle says.
+
+    Example: [bold]medpipe data import-fields Teacher_deformations/Liver/*.pkl -o fields/[/bold]
+    """
+    from medpipe.data.teacher_fields import convert_pickled_fields
+
+    missing = [shard for shard in shards if not shard.is_file()]
+    if missing:
+        raise RequestError(f"'{missing[0]}' is not a file")
+    say(f"{convert_pickled_fields(shards, output)} fields in {output}")
 
 
 def _folder(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The list of data set readers: one module per layout on disk, all of one shape."""
+"""The list of data set readers: one module per layout on disk, which may serve several data sets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,31 @@ from .names import nearest_names
 __all__ = ["DATASET_READERS", "DatasetReader", "dataset_reader"]
 
 DATASET_READERS: dict[str, str] = {
+    "abide": "medpipe.data.t1_folders:ABIDE",
+    "adhd200": "medpipe.data.t1_folders:ADHD200",
+    "adni": "medpipe.data.t1_folders:ADNI",
+    "learn2reg": "medpipe.data.learn2reg:READER",
+    "lits": "medpipe.data.lits:READER",
+    "lpba40": "medpipe.data.lpba40:READER",
+    "msd_task03_liver": "medpipe.data.medical_decathlon:LIVER",
+    "msd_task04_hippocampus": "medpipe.data.medical_decathlon:HIPPOCAMPUS",
+    "msd_task07_pancreas": "medpipe.data.medical_decathlon:PANCREAS",
+    "msd_task08_hepaticvessel": "medpipe.data.medical_decathlon:HEPATIC_VESSEL",
     "nih_chestxray14": "medpipe.data.nih_chestxray14",
+    "oasis": "medpipe.data.oasis:READER",
+    "rcn_lits": "medpipe.data.rcn_hdf5:LITS",
+    "rcn_lpba": "medpipe.data.rcn_hdf5:LPBA",
+    "rcn_lspig": "medpipe.data.rcn_hdf5:LSPIG",
+    "rcn_sliver": "medpipe.data.rcn_hdf5:SLIVER",
+    "registration_phantoms": "medpipe.data.rcn_hdf5:PHANTOMS",
     "siim_acr": "medpipe.data.siim_acr",
+    "sliver07": "medpipe.data.sliver07:READER",
 }
-"""Name of the data set (its manifest's name) -> the module that reads it."""
+"""Name of the data set (its manifest's name) -> the module that reads it, or an object in it where it reads several."""
 
 
 class DatasetReader(Protocol):
-    """What every reader module offers."""
+    """What every reader offers."""
 
     def check(self, root: Path) -> list[Finding]:
         """Compare the folder ``root`` with the published layout; an empty list means nothing to say."""
@@ -38,4 +55,6 @@ def dataset_reader(name: str) -> DatasetReader:
     """
     if name not in DATASET_READERS:
         raise RequestError(f"no data set is named {name!r}; {nearest_names(name, DATASET_READERS)}")
-    return cast(DatasetReader, importlib.import_module(DATASET_READERS[name]))
+    module, _, reader = DATASET_READERS[name].partition(":")
+    found = importlib.import_module(module)
+    return cast(DatasetReader, getattr(found, reader) if reader else found)

@@ -50,6 +50,18 @@ def test_the_counts_of_nih_chestxray14_add_up() -> None:
     assert set(FINDINGS) <= set(here)
 
 
+def test_the_training_scans_of_the_registration_papers_add_up() -> None:
+    tasks = {name: counts(f"msd_{name}") for name in ("task03_liver", "task07_pancreas", "task08_hepaticvessel")}
+    vessels, pancreas = (sum(tasks[name].values()) for name in ("task08_hepaticvessel", "task07_pancreas"))
+    assert (vessels, pancreas, tasks["task03_liver"]["test"]) == (443, 420, 70)
+    hospital = 92  # BFH, which has no manifest of its own
+    for name in ("rcn_sliver", "rcn_lits", "rcn_lspig"):
+        assert counts(name)["training"] == vessels + pancreas + tasks["task03_liver"]["test"] + hospital
+    assert counts("rcn_lits")["test"] == counts("lits")["labelled"] == tasks["task03_liver"]["labelled"]
+    assert counts("rcn_lpba")["training"] == sum(counts(name)["volumes"] for name in ("adni", "abide", "adhd200"))
+    assert counts("rcn_lpba")["test"] == counts("lpba40")["labelled"] - 1  # without the atlas
+
+
 def test_an_unknown_name_brings_the_nearest() -> None:
     with pytest.raises(RequestError, match="did you mean siim_acr"):
         load_manifest("siim-acr")

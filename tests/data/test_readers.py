@@ -20,7 +20,19 @@ def test_an_unknown_name_brings_the_nearest() -> None:
 
 
 def test_importing_the_room_loads_no_reader_and_no_heavy_library() -> None:
-    heavy = "numpy", "pydicom", "PIL", "scipy", "torch", "monai", "pandas", "medpipe.data.siim_acr"
+    heavy = (
+        "numpy",
+        "pydicom",
+        "PIL",
+        "scipy",
+        "torch",
+        "monai",
+        "pandas",
+        "h5py",
+        "nibabel",
+        "SimpleITK",
+        "medpipe.data.siim_acr",
+    )
     code = (
         f"import sys, medpipe.data, medpipe.data.lookalikes; print([name for name in {heavy!r} if name in sys.modules])"
     )

@@ -21,9 +21,10 @@ from ..splits import shares
 from .chest_radiograph import FINDINGS, Drawing, draw_chest_radiograph
 from .dicom import Header
 
-__all__ = ["LABELS", "CasePlan", "generated_uid", "plan_cases", "run_plans"]
+__all__ = ["LABELS", "CasePlan", "generated_uid", "plan_cases", "plan_results", "run_plans"]
 
 LABELS = {"0": "no pneumothorax, or one with a tube", "1": "pneumothorax without a tube"}
+Plan = TypeVar("Plan")
 Result = TypeVar("Result")
 
 
@@ -92,31 +93,40 @@ def generated_uid(text: str) -> str:
 
 
 def run_plans(
-    write: Callable[[CasePlan], Result],
-    plans: Sequence[CasePlan],
+    write: Callable[[Plan], Result],
+    plans: Sequence[Plan],
     *,
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[Result]:
     """Call ``write`` for every plan, in this or in ``workers`` processes; results in the order of the plans.
 
-    With more than one worker, ``write`` must be importable, and a script that calls this needs the usual
-    ``if __name__ == "__main__":``.
+    ``progress`` is called after each with the number done and the number in all. With more than one worker,
+    ``write`` must be importable, and a script that calls this needs the usual ``if __name__ == "__main__":``.
 
     Raises:
         RequestError: fewer than 1 worker.
     """
-    if workers < 1:
-        raise RequestError(f"{workers} workers; expected at least 1")
     results: list[Result] = []
-    for result in _results(write, plans, workers):
+    for result in plan_results(write, plans, workers):
         results.append(result)
         if progress is not None:
             progress(len(results), len(plans))
     return results
 
 
-def _results(write: Callable[[CasePlan], Result], plans: Sequence[CasePlan], workers: int) -> Iterator[Result]:
+def plan_results(write: Callable[[Plan], Result], plans: Sequence[Plan], workers: int) -> Iterator[Result]:
+    """As :func:`run_plans`, one result at a time; nothing is written before the first is asked for.
+
+    Raises:
+        RequestError: fewer than 1 worker.
+    """
+    if workers < 1:
+        raise RequestError(f"{workers} workers; expected at least 1")
+    return _results(write, plans, workers)
+
+
+def _results(write: Callable[[Plan], Result], plans: Sequence[Plan], workers: int) -> Iterator[Result]:
     if workers == 1:
         yield from map(write, plans)
         return

@@ -15,13 +15,14 @@ __all__ = ["LOOKALIKES", "LookalikeWriter", "lookalike_writer"]
 
 LOOKALIKES: dict[str, str] = {
     "demo_study": "medpipe.data.lookalikes.study:write_demo_study",
+    "registration_phantoms": "medpipe.data.lookalikes.registration_phantoms:write_registration_phantoms",
     "siim_acr": "medpipe.data.lookalikes.siim_acr:write_siim_acr_lookalike",
 }
 """Name -> module and function that writes it."""
 
 
 class LookalikeWriter(Protocol):
-    """What every look-alike's function takes."""
+    """What every look-alike's function takes; some take more by keyword."""
 
     def __call__(
         self,
@@ -29,7 +30,7 @@ class LookalikeWriter(Protocol):
         *,
         cases: int,
         seed: int,
-        size: int = 1024,
+        size: int = ...,
         workers: int = 1,
         progress: Callable[[int, int], None] | None = None,
     ) -> Any:
@@ -43,6 +44,6 @@ def lookalike_writer(name: str) -> LookalikeWriter:
         RequestError: no look-alike has that name; the message lists the nearest ones.
     """
     if name not in LOOKALIKES:
-        raise RequestError(f"no look-alike is named {name!r}; {nearest_names(name, LOOKALIKES)}")
+        raise RequestError(f"there is no look-alike of {name!r}; {nearest_names(name, LOOKALIKES)}")
     module, function = LOOKALIKES[name].split(":")
     return cast(LookalikeWriter, getattr(importlib.import_module(module), function))
