@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import astuple
 
 from medpipe import __version__
 from medpipe.errors import RequestError
@@ -77,10 +78,8 @@ class _File(msgspec.Struct):
     headers: dict[str, tuple[str, Stamp, _Header]]
 
 
-_IMAGE_FIELDS = list(_Image.__struct_fields__)
-_HEADER_FIELDS = [name for name in _Header.__struct_fields__ if name != "images"]
-assert set(_IMAGE_FIELDS) == {f.name for f in fields(Image)} - {"instance"}
-assert {*_HEADER_FIELDS, "images"} == {f.name for f in fields(Instance)} - {"source", "label"}
+assert list(_Image.__struct_fields__) == [f.name for f in fields(Image)][1:]
+assert list(_Header.__struct_fields__) == [f.name for f in fields(Instance)][2:]
 
 
 class HeaderStore:
@@ -120,9 +119,11 @@ class HeaderStore:
 
     def put(self, instance: Instance) -> None:
         """Remember a header."""
-        images = [_Image(*(getattr(image, name) for name in _IMAGE_FIELDS)) for image in instance.images]
-        values = {name: getattr(instance, name) for name in _HEADER_FIELDS}
-        header = _Header(images=images, **{**values, "findings": list(instance.findings)})
+        values = {name: getattr(instance, name) for name in _Header.__struct_fields__}
+        values["images"] = [
+            _Image(*(getattr(image, name) for name in _Image.__struct_fields__)) for image in instance.images
+        ]
+        header = _Header(**{**values, "findings": list(instance.findings)})
         self._used[str(instance.source)] = (instance.label, _stamp(instance.source), header)
 
     def save(self) -> None:
@@ -136,9 +137,7 @@ def _stamp(source: Source) -> Stamp:
 
 
 def _instance(header: _Header, source: Source, label: str) -> Instance:
-    values = {name: getattr(header, name) for name in _HEADER_FIELDS}
-    instance = Instance(source=source, label=label, **{**values, "findings": list(header.findings)})
-    instance.images = [
-        Image(instance, **{name: getattr(image, name) for name in _IMAGE_FIELDS}) for image in header.images
-    ]
+    instance = Instance(source, label, *astuple(header))
+    instance.images = [Image(instance, *astuple(image)) for image in header.images]
+    instance.findings = list(header.findings)
     return instance
