@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from medpipe.cli.main import invoke
 from medpipe.errors import RequestError
 from medpipe.io import convert as converting
 from medpipe.io.convert import convert
+from medpipe.io.folder_lock import locked
 from medpipe.io.inventory import take_inventory
 from medpipe.io.privacy import hashed_uid, name_hider
 
@@ -133,6 +136,36 @@ def test_a_conversion_that_was_stopped_goes_on_to_the_same_bytes(export, tmp_pat
     convert([export], tmp_path / "broken")
     assert len(decoded) == 1  # the first volume was taken as it is
     assert content(tmp_path / "broken") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_interrupts_a_conversion_that_then_goes_on(
+    export, tmp_path, monkeypatch, capsys, number
+) -> None:
+    real, calls = os.replace, []
+
+    def failing(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) > 3:
+            raise OSError(number, os.strerror(number))
+        real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", failing)
+        assert invoke(["convert", str(export), "-o", str(tmp_path / "out")]) == 130
+    assert "run the same command again" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.part"))
+    code = invoke(["convert", str(export), "-o", str(tmp_path / "whole")])
+    assert invoke(["convert", str(export), "-o", str(tmp_path / "out")]) == code
+    found, expected = content(tmp_path / "out"), content(tmp_path / "whole")
+    assert found == expected
+
+
+def test_a_second_conversion_into_the_folder_says_that_it_is_in_use(export, tmp_path, capsys) -> None:
+    assert invoke(["convert", str(export), "-o", str(tmp_path / "out")]) in (0, 3)
+    with locked(tmp_path / "out"):
+        assert invoke(["convert", str(export), "-o", str(tmp_path / "out")]) == 2
+    assert "in use by another run" in capsys.readouterr().err
 
 
 def test_a_volume_that_was_changed_since_is_made_again(phantom, tmp_path) -> None:
