@@ -18,28 +18,28 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from medpipe.networks.blocks.cascade import Cascade
-from medpipe.networks.blocks.fused_warp import fused_available
+from medpipe.networks.blocks.coarse import CoarseRegistration
 from medpipe.networks.blocks.subpixel import optimize_for_inference
-from medpipe.networks.ldr import LDR
+from medpipe.networks.ldr import LDR, PaperStudent
 from medpipe.networks.rcn import RCN
 
 
-def networks(size: int, cascades: int, bf16: bool) -> dict[str, Cascade]:
+def networks(size: int, cascades: int, bf16: bool) -> dict[str, nn.Module]:
     """Teacher and student of so many cascades, with fields of some voxels."""
     torch.manual_seed(0)
-    plain: dict[str, Cascade] = {
+    plain: dict[str, nn.Module] = {
         f"RCN-{cascades}": RCN(size, n_cascades=cascades),
         f"LDR-{cascades}": LDR(size, n_cascades=cascades),
-        f"LDR-{cascades} half resolution": LDR(size, n_cascades=cascades, half_resolution=True),
+        f"LDR-{cascades} no affine": LDR(size, n_cascades=cascades, initial="none"),
+        f"LDR-{cascades} at half the size": CoarseRegistration(LDR(size // 2, n_cascades=cascades, initial="none")),
     }
     result = {}
     for name, network in plain.items():
-        for dense in network.dense:
-            if isinstance(network, LDR):
-                torch.nn.init.normal_(dense.flow.weight, std=0.05)
+        for module in network.modules():
+            if isinstance(module, PaperStudent):
+                nn.init.normal_(module.flow.weight, std=0.05)
         result[f"{name} plain"] = network.eval()
         result[f"{name} optimised"] = optimize_for_inference(network)
         if bf16:
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--cascades", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--bf16", action="store_true", help="also with convolutions in bfloat16")
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, numba: {fused_available()}")
+    print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}")
     fixed, moving = torch.rand(2, 1, 1, options.size, options.size, options.size)
     with torch.inference_mode():
         for cascades in options.cascades:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .displacement import affine_field, compose, compose_affine, resample_field
-from .fused_warp import compose_and_warp, place_affine_and_warp, warp_alone
+from .fused_warp import compose_and_warp, place_affine_and_warp, resample_and_warp, warp_alone
 from .warp import warp
 
 __all__ = ["Affine", "Cascade", "Registration"]
@@ -131,7 +131,7 @@ class Cascade(nn.Module):
 
     def _placed(self, affine: Affine, moving: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """The affine field on the full grid, and the image warped by it."""
-        if self._fuses(moving):
+        if self.fuses(moving):
             return place_affine_and_warp(*affine, torch.zeros(len(moving), 3, *shape), moving)
         full = affine_field(*affine, shape)
         return full, warp(moving, full)
@@ -140,7 +140,7 @@ class Cascade(nn.Module):
         self, total: Tensor | None, own: Tensor, affine: Affine | None, moving: Tensor, shape: tuple[int, ...]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The aggregate with ``own`` applied last, on the cascade's grid and on the full one, and the image."""
-        fuses = self._fuses(moving)
+        fuses = self.fuses(moving)
         if fuses and affine is not None and own.shape[2:] == shape:
             full, image = place_affine_and_warp(*affine, own, moving)
             return full, full, image
@@ -153,10 +153,13 @@ class Cascade(nn.Module):
             total = compose_affine(affine.weight, total, own)
         else:
             total = compose(total, own)
+        if fuses and total.shape[2:] != shape:
+            return total, *resample_and_warp(total, shape, moving)
         full = resample_field(total, shape, align_corners=False)
         return total, full, warp_alone(moving, full) if fuses else warp(moving, full)
 
-    def _fuses(self, moving: Tensor) -> bool:
+    def fuses(self, moving: Tensor) -> bool:
+        """Whether ``fused_warp`` takes the place of tensor operations for such images, here and now."""
         return (
             self.fused
             and not torch.is_grad_enabled()

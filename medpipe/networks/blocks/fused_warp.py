@@ -10,33 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
-__all__ = ["compose_and_warp", "fused_available", "place_affine_and_warp", "warp_alone"]
+__all__ = ["compose_and_warp", "place_affine_and_warp", "resample_and_warp", "warp_alone"]
 
-if find_spec("numba") is not None:
-    from numba import njit
-
-    _inlined: Callable[[Any], Any] = njit(nogil=True, inline="always", error_model="numpy")
-
-    def _compiled(function: Any) -> Any:
-        options: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
-        try:
-            return njit(cache=True, **options)(function)
-        except RuntimeError:  # no folder to keep compiled code in: two seconds more at each start
-            return njit(**options)(function)
-else:
-    _inlined = _compiled = lambda function: function
+_inlined: Callable[[Any], Any] = njit(nogil=True, inline="always", error_model="numpy")
 
 
-def fused_available() -> bool:
-    """Whether numba is installed."""
-    return find_spec("numba") is not None
+def _compiled(function: Any) -> Any:
+    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to keep compiled code in: two seconds more at each start
+        return njit(**options)(function)
 
 
 @torch.no_grad()
@@ -87,6 +78,27 @@ def place_affine_and_warp(weight: Tensor, shift: Tensor, then: Tensor, moving: T
         matrix, offset = _array(weight[b]), _array(shift[b])
         arrays = (matrix, offset, _array(then[b]), _array(moving[b]), field[b].numpy(), warped[b].numpy())
         _shared(_affine, then.shape[2], *arrays)
+    return field, warped
+
+
+@torch.no_grad()
+def resample_and_warp(coarse: Tensor, shape: tuple[int, ...], moving: Tensor) -> tuple[Tensor, Tensor]:
+    """``resample_field(coarse, shape, align_corners=False)``, and ``moving`` warped by it.
+
+    Args:
+        coarse: (B, 3, X, Y, Z) float32 on the CPU, in voxels of its own grid.
+        shape: Of the field to be.
+        moving: (B, C, X', Y', Z'), likewise.
+
+    Returns:
+        The field and the warped image.
+    """
+    field = torch.empty((len(coarse), 3, *shape))
+    warped = torch.empty((*moving.shape[:2], *shape))
+    steps = np.array([old / new for old, new in zip(coarse.shape[2:], shape, strict=True)], np.float32)
+    for b in range(len(coarse)):
+        arrays = (steps, _array(coarse[b]), _array(moving[b]), field[b].numpy(), warped[b].numpy())
+        _shared(_resample, shape[0], *arrays)
     return field, warped
 
 
@@ -184,3 +196,29 @@ def _affine(start: int, stop: int, weight: Any, shift: Any, then: Any, moving: A
                 uz = vz + weight[2, 0] * rx + weight[2, 1] * ry + weight[2, 2] * rz + shift[2]
                 field[0, i, j, k], field[1, i, j, k], field[2, i, j, k] = ux, uy, uz
                 _sample(moving, gx + ux, gy + uy, gz + uz, warped, i, j, k)
+
+
+@_compiled
+def _resample(start: int, stop: int, steps: Any, coarse: Any, moving: Any, field: Any, warped: Any) -> None:
+    nx, ny, nz = coarse.shape[1:]
+    half = np.float32(0.5)
+    line = np.empty((3, nz), np.float32)
+    for i in range(start, stop):
+        x, fx = _place((np.float32(i) + half) * steps[0] - half, nx)
+        x1 = min(x + 1, nx - 1)
+        for j in range(field.shape[2]):
+            y, fy = _place((np.float32(j) + half) * steps[1] - half, ny)
+            y1 = min(y + 1, ny - 1)
+            for c in range(3):  # between four rows of the coarse field first, once for all voxels of this one
+                for z in range(nz):
+                    near = coarse[c, x, y, z] + fy * (coarse[c, x, y1, z] - coarse[c, x, y, z])
+                    far = coarse[c, x1, y, z] + fy * (coarse[c, x1, y1, z] - coarse[c, x1, y, z])
+                    line[c, z] = (near + fx * (far - near)) / steps[c]
+            for k in range(field.shape[3]):
+                z, fz = _place((np.float32(k) + half) * steps[2] - half, nz)
+                z1 = min(z + 1, nz - 1)
+                ux = line[0, z] + fz * (line[0, z1] - line[0, z])
+                uy = line[1, z] + fz * (line[1, z1] - line[1, z])
+                uz = line[2, z] + fz * (line[2, z1] - line[2, z])
+                field[0, i, j, k], field[1, i, j, k], field[2, i, j, k] = ux, uy, uz
+                _sample(moving, np.float32(i) + ux, np.float32(j) + uy, np.float32(k) + uz, warped, i, j, k)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from .cascade import Cascade
-from .fused_warp import fused_available
 
 __all__ = ["SubpixelUp3d", "optimize_for_inference"]
 
@@ -67,9 +66,8 @@ class SubpixelUp3d(nn.Module):
 def optimize_for_inference(network: Network, *, dtype: torch.dtype = torch.float32) -> Network:
     """A copy of a registration network that runs faster on a CPU, for inference only.
 
-    Transposed convolutions that give the displacements take polyphase form, and weights the channels-last order; with
-    numba installed, a cascade warps and composes in one pass (``fused_warp``). With ``dtype=torch.bfloat16`` the dense
-    networks compute in it; warps, compositions and the affine network stay in float32.
+    Transposed convolutions that give the displacements take polyphase form, and weights the channels-last order; cascades
+    warp and compose in one pass (``fused_warp``). With ``dtype=torch.bfloat16`` the dense networks compute in it; warps, compositions and the affine network stay in float32.
 
     Args:
         network: A cascade or a dense network. It is not changed.
@@ -84,9 +82,10 @@ def optimize_for_inference(network: Network, *, dtype: torch.dtype = torch.float
             if isinstance(child, nn.ConvTranspose3d) and _is_doubling(child) and child.out_channels == 3:
                 setattr(module, name, SubpixelUp3d(child))
     fast = fast.to(memory_format=torch.channels_last_3d)
-    if isinstance(fast, Cascade):
-        fast.fused = fused_available()
-    for dense in fast.dense if isinstance(fast, Cascade) else [fast]:
+    cascades = [module for module in fast.modules() if isinstance(module, Cascade)]
+    for cascade in cascades:
+        cascade.fused = True
+    for dense in [dense for cascade in cascades for dense in cascade.dense] or [fast]:
         dense.to(dtype)
     return fast
 

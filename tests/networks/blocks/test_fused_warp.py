@@ -8,13 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from medpipe.networks.blocks.displacement import affine_field, compose, compose_affine
-from medpipe.networks.blocks.fused_warp import compose_and_warp, fused_available, place_affine_and_warp, warp_alone
+from medpipe.networks.blocks.displacement import affine_field, compose, compose_affine, resample_field
+from medpipe.networks.blocks.fused_warp import (
+    compose_and_warp,
+    place_affine_and_warp,
+    resample_and_warp,
+    warp_alone,
+)
 from medpipe.networks.blocks.subpixel import optimize_for_inference
 from medpipe.networks.blocks.warp import warp
 from medpipe.networks.ldr import LDR
 
-pytestmark = pytest.mark.skipif(not fused_available(), reason="numba is not installed")
 shapes = st.tuples(*[st.integers(1, 9)] * 3)
 seeds = st.integers(0, 2**31 - 1)
 
@@ -48,6 +52,15 @@ def test_it_places_affine_fields_as_the_formula_does(seed: int, shape: tuple[int
     expected = compose_affine(weight, affine_field(weight, shift, shape), then)
     assert torch.allclose(field, expected, atol=1e-4)
     assert torch.allclose(warped, warp(moving, field), atol=1e-4)
+
+
+@given(seeds, shapes, shapes)
+@settings(max_examples=30, deadline=None)
+def test_it_resamples_fields_as_interpolation_does(seed: int, coarse: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    field, moving = random(seed, (2, 3, *coarse), (2, 1, *shape))
+    full, warped = resample_and_warp(field, shape, moving)
+    assert torch.allclose(full, resample_field(field, shape, align_corners=False), atol=1e-4)
+    assert torch.allclose(warped, warp(moving, full), atol=1e-4)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
