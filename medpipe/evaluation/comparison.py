@@ -11,6 +11,8 @@ import numpy as np
 from medpipe.errors import InputDataError
 from medpipe.evaluation.definitions import FIGURE_DEFINITIONS
 from medpipe.evaluation.free_response import LEADING_FIGURES
+from medpipe.evaluation.registration_comparison import registration_differences
+from medpipe.evaluation.registration_measures import MEASURES
 from medpipe.evaluation.results import comparison_entry
 from medpipe.metrics.free_response import FreeResponseData, MatchedCase
 from medpipe.metrics.froc import LUNA16_RATES, compare_froc_scores
@@ -54,7 +56,12 @@ def compare_results(
         )
     pairs, left_out = _join(first, second, names)
     _check_truth(pairs, names)
-    figures = [*_auc(pairs, bootstrap), *_marks(pairs, bootstrap), *_classes(pairs, bootstrap)]
+    if first["task"] == "registration":
+        _check_protocol(first, second, names)
+        structures = {str(part["label"]): part["name"] for part in first["registration"]["structures"]}
+        figures = registration_differences(pairs, names, bootstrap, structures)
+    else:
+        figures = [*_auc(pairs, bootstrap), *_marks(pairs, bootstrap), *_classes(pairs, bootstrap)]
     if not figures:
         raise InputDataError(f"'{names[0]}' and '{names[1]}' have no figure in common that can be compared")
     return {
@@ -82,6 +89,14 @@ def _join(first: dict[str, Any], second: dict[str, Any], names: tuple[str, str])
         for case in sorted(set(rows[which]) - set(common))
     ]
     return [(rows[0][case], rows[1][case]) for case in common], left_out
+
+
+def _check_protocol(first: dict[str, Any], second: dict[str, Any], names: tuple[str, str]) -> None:
+    one, two = (results["registration"]["protocol"] for results in (first, second))
+    if one != two:
+        raise InputDataError(
+            f"'{names[0]}' was scored by the protocol '{one}', '{names[1]}' by '{two}'; score both by one"
+        )
 
 
 def _check_truth(pairs: _Pairs, names: tuple[str, str]) -> None:
@@ -182,6 +197,7 @@ def _statement(figures: Sequence[dict[str, Any]], names: tuple[str, str]) -> str
     interval = f"{100 * difference['level']:g} % interval {difference['low']:.3f} to {difference['high']:.3f}"
     text = f"{head['name']} differs by {difference['value']:+.3f} ({interval})"
     if difference["low"] > 0 or difference["high"] < 0:
-        better = names[0] if difference["value"] > 0 else names[1]
+        lower_is_better = any(m.name == head["name"] and m.better == "lower" for m in MEASURES.values())
+        better = names[0] if (difference["value"] > 0) != lower_is_better else names[1]
         return f"On these cases {better} is better: {text}."
     return f"On these cases the two are not shown to differ: {text}, which contains 0."

@@ -201,8 +201,8 @@ def _accuracy(files: Files) -> Answer:
     known = [figure for figure in (files.results or {}).get("headline", []) if figure["value"] is not None]
     if not known:
         return None
-    first = known[0]
-    return f"{first['name']} {number(first['value'])} ({interval(first)}) and others", "results.json", "figures"
+    first, section = known[0], "registration" if (files.results or {})["task"] == "registration" else "figures"
+    return f"{first['name']} {number(first['value'])} ({interval(first)}) and others", "results.json", section
 
 
 def _audit(files: Files) -> Answer:

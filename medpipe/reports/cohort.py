@@ -9,7 +9,7 @@ from typing import Any
 
 from medpipe.reports.formats import count, percent, plural
 
-__all__ = ["class_labels", "cohort_section", "grouped_reasons"]
+__all__ = ["class_labels", "cohort_section", "grouped_reasons", "unit_words"]
 
 _MOST_REASONS = 6
 
@@ -36,8 +36,8 @@ def cohort_section(rows: list[dict[str, str]], results: dict[str, Any] | None) -
     if results is not None:
         flows.append(
             {
-                "title": "Cases of the evaluation",
-                "steps": _evaluation_steps(results["cohort"]),
+                "title": f"{unit_words(results)[0].capitalize()}s of the evaluation",
+                "steps": _evaluation_steps(results["cohort"], *unit_words(results)),
                 "split": _split(results["cohort"], *class_labels(results)),
             }
         )
@@ -62,16 +62,21 @@ def _run_steps(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
     ]
 
 
-def _evaluation_steps(cohort: dict[str, Any]) -> list[dict[str, Any]]:
+def _evaluation_steps(cohort: dict[str, Any], unit: str, patient: str) -> list[dict[str, Any]]:
     without = cohort["without_result"]
     reasons = grouped_reasons(row["reason"] for row in without)
     out = [{"label": "without a result, left out", "n": len(without), "reasons": reasons}]
-    detail = [plural(cohort["patients"], "patient")]
+    detail = [plural(cohort["patients"], patient)]
     detail += [plural(cohort[key], key[:-1]) for key in ("lesions", "marks", "readings") if cohort.get(key)]
     return [
-        {"label": "cases listed in the truth", "n": cohort["listed"], "detail": [], "out": out},
+        {"label": f"{unit}s listed in the truth", "n": cohort["listed"], "detail": [], "out": out},
         {"label": "analysed", "n": cohort["analysed"], "detail": detail, "out": []},
     ]
+
+
+def unit_words(results: dict[str, Any]) -> tuple[str, str]:
+    """What a case and a patient are called: a registration is of a pair of images, of one or two subjects."""
+    return ("pair", "subject") if results["task"] == "registration" else ("case", "patient")
 
 
 def class_labels(results: dict[str, Any]) -> tuple[str, str]:
@@ -104,6 +109,11 @@ def _unit(results: dict[str, Any]) -> str:
         return (
             f"The unit of analysis is the case, read by {plural(len(study['readers']), 'reader')} in "
             f"{plural(len(study['modalities']), 'modality', 'modalities')}."
+        )
+    if results["task"] == "registration":
+        return (
+            f"The unit of analysis is the pair of images: {plural(cases, 'pair')} of {plural(patients, 'subject')}. Pairs that "
+            "share a subject are not independent; the intervals allow for it, as their method says."
         )
     if patients == cases:
         return f"The unit of analysis is the case; each of the {count(cases)} cases is of another patient."

@@ -22,8 +22,11 @@ def dot_scale(figures: Iterable[dict[str, Any]], *also: float | None, width: int
 
 
 def headline_section(results: dict[str, Any]) -> dict[str, Any] | None:
-    """The main figures, and the sensitivities at given false positives per image."""
-    figures = results["headline"]
+    """The main figures, and the sensitivities at given false positives per image.
+
+    Those of a registration, which have no unit in common, stand in a section of their own.
+    """
+    figures = [] if results["task"] == "registration" else results["headline"]
     froc = results.get("froc")
     if not figures and not froc:
         return None

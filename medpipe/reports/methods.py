@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from medpipe.reports.cohort import class_labels
+from medpipe.reports.cohort import class_labels, unit_words
 from medpipe.reports.formats import count, plural
 from medpipe.reports.notes import Notes, definition_sentence, joined
 from medpipe.reports.reader_study import GENERALISATIONS, METHODS
@@ -66,8 +66,10 @@ def methods_section(
         for part in (_cohort, _figures, _free_response, _operating_points, _calibration, _multilabel, _curves):
             paragraphs += part(results, cite)
         paragraphs += _subgroups(results, cite)
+        paragraphs += _registration(results, cite)
     if comparison:
-        paragraphs += _comparison(comparison, cite)
+        unit = unit_words(results)[0] if results else "case"
+        paragraphs += _comparison(comparison, unit, cite)
     if results is not None and results.get("reader_study"):
         paragraphs += _reader_study(results["reader_study"], cite)
     return {"paragraphs": paragraphs, "references": cite.listed} if paragraphs else None
@@ -91,13 +93,14 @@ def _inference(run: dict[str, Any], metadata: dict[str, Any], cite: Citations) -
 
 def _cohort(results: dict[str, Any], cite: Citations) -> list[str]:
     cohort, labels = results["cohort"], class_labels(results)
-    text = f"Of {plural(cohort['listed'], 'case')} listed, {count(cohort['analysed'])} were analysed"
+    unit, patient = unit_words(results)
+    text = f"Of {plural(cohort['listed'], unit)} listed, {count(cohort['analysed'])} were analysed"
     if cohort["patients"]:
-        text += f" ({plural(cohort['patients'], 'patient')})"
+        text += f" ({plural(cohort['patients'], patient)})"
     if cohort["diseased"] + cohort["nondiseased"]:
         text += f": {count(cohort['diseased'])} {labels[0]} and {count(cohort['nondiseased'])} {labels[1]}"
     if cohort["without_result"]:
-        text += f"; {plural(len(cohort['without_result']), 'case')} without a result {_were(cohort)} left out"
+        text += f"; {plural(len(cohort['without_result']), unit)} without a result {_were(cohort)} left out"
     return [text + "."]
 
 
@@ -203,10 +206,30 @@ def _subgroups(results: dict[str, Any], cite: Citations) -> list[str]:
     return [f"{figures} by {variables}; intervals of subgroups are not adjusted for their number."]
 
 
-def _comparison(comparison: dict[str, Any], cite: Citations) -> list[str]:
+def _registration(results: dict[str, Any], cite: Citations) -> list[str]:
+    found = results.get("registration")
+    if not found:
+        return []
+    keys = {"rcn": ("rcn",), "l2r": ("learn2reg",)}.get(found["protocol"], ())
+    text = f"Registration was measured so: {found['description']} {cite(*keys)}".strip() + "."
+    known = {entry["key"] for entry in found["measures"]}
+    by_measure = {
+        "dice": ("Overlap", "dice"),
+        "hd95_voxel": ("Surface distances by area", "surface_distance"),
+        "tre": ("Landmark errors", "tre"),
+    }
+    cited = [f"{name} {cite(key)}" for measure, (name, key) in by_measure.items() if measure in known]
+    if cited:
+        text += f" {joined(cited)} follow their publications."
+    if any("both its subjects" in entry["after"]["method"] for entry in found["measures"]):
+        text += f" Pairs share subjects, which were resampled {cite('pigeonhole')}: a pair counts as often as both its subjects are drawn."
+    return [text]
+
+
+def _comparison(comparison: dict[str, Any], unit: str, cite: Citations) -> list[str]:
     tests = dict.fromkeys(row["test"] for row in comparison["figures"])
     return [
-        f"{comparison['first']} and {comparison['second']} were compared on the same {plural(comparison['n'], 'case')}; "
+        f"{comparison['first']} and {comparison['second']} were compared on the same {plural(comparison['n'], unit)}; "
         f"differences are first minus second. Tests: {'; '.join(cite.of_method(test) for test in tests)}."
     ]
 

@@ -33,6 +33,8 @@ from medpipe.reports.methods import methods_section
 from medpipe.reports.operating_points import operating_points_section
 from medpipe.reports.provenance import provenance_section
 from medpipe.reports.reader_study import reader_study_section
+from medpipe.reports.registration import registration_section
+from medpipe.reports.registration_pairs import registration_pairs_section
 
 __all__ = ["write_report"]
 
@@ -41,6 +43,8 @@ _TEMPLATES = Path(__file__).with_name("templates")
 SECTIONS = {
     "cohort": "Cohort",
     "figures": "Main results",
+    "registration": "Registration accuracy",
+    "registration_pairs": "Pairs in pictures",
     "curves": "Curves",
     "operating_points": "Operating points",
     "calibration": "Calibration",
@@ -61,6 +65,7 @@ _TASKS = {
     "localization": "marks and image scores",
     "mrmc": "reader study",
     "multilabel": "scores of several classes",
+    "registration": "deformable registration",
 }
 
 
@@ -108,6 +113,7 @@ def _context(
     }
     if results is not None:
         sections |= _result_sections(results, comparison)
+        sections["registration_pairs"] = registration_pairs_section(folder, results)
         sections["checklist"] = checklist_section(Files(run, rows, results, metadata))
     return {
         "title": metadata.get("name") or (results or {}).get("data", {}).get("name") or "Scores",
@@ -136,9 +142,10 @@ def _result_sections(results: dict[str, Any], comparison: dict[str, Any] | None)
         "operating_points": operating_points_section(results),
         "calibration": calibration_section(results),
         "subgroups": subgroups_section(results),
-        "comparison": comparison_section(comparison),
+        "comparison": comparison_section(comparison, results["task"]),
         "reader_study": reader_study_section(results),
         "multilabel": multilabel,
+        "registration": registration_section(results),
     }
 
 

@@ -23,7 +23,7 @@ def provenance_section(
         "evaluation": _evaluation_rows(results) if results else [],
         "files": [
             (name, sha256_of_file(folder / name))
-            for name in ("results.json", "run.json", "cases.csv", "marks.csv", "matches.csv")
+            for name in ("results.json", "run.json", "cases.csv", "marks.csv", "matches.csv", "pair_values.csv")
             if (folder / name).is_file()
         ],
         "format": results["format"] if results else None,

@@ -236,6 +236,67 @@ class Sample:
             }
         )
 
+    def measure(self, key: str, before: float | None, after: float, unit: str = "") -> Any:
+        known = before is not None
+        return {
+            "key": key,
+            "name": f"{key} of it",
+            "unit": unit,
+            "better": "higher" if key == "dice" else "lower",
+            "before": self.figure(f"{key}, before", before, before - 0.1, before + 0.1) if known else None,
+            "after": self.figure(key, after, after - 0.05, after + 0.05),
+            "change": self.figure(f"Change of {key}", after - before, after - before - 0.02, 0.3) if known else None,
+            "sd": 0.03,
+            "quantile_30": 0.71,
+        }
+
+    def registration(self, protocol: str = "medpipe") -> dict[str, Any]:
+        """Four pairs with two structures; the second is not there in the last pair."""
+        pairs = []
+        for k in range(4):
+            structures = {
+                str(label): {"before": {"dice": 0.5 + k / 20}, "after": {"dice": 0.9 - k / 10}} for label in (1, 2)
+            }
+            if k == 3:
+                structures["2"]["after"]["dice"] = None
+            values = {"before": {"dice": 0.5 + k / 20}, "after": {"dice": 0.9 - k / 10, "memory_mb": 1234.5}}
+            own = {"subjects": ["1", str(k + 2)], "structures": structures, "remarks": ["<i>odd</i>"] if k == 2 else []}
+            pairs.append(self.case(k, False, None, **values, **own) | {"diseased": None, "case": f"pair {k}"})
+        planes = [
+            {
+                "plane": plane,
+                "slice": 9,
+                "files": {kind: f"pictures/1_{plane}_{kind}.jpg" for kind in ("fixed", "before", "after", "grid")},
+            }
+            for plane in ("axial", "coronal", "sagittal")
+        ]
+        return self.checked(
+            {
+                "task": "registration",
+                "cohort": self.cohort(listed=4, analysed=4, diseased=0, nondiseased=0, patients=5, without_result=[]),
+                "statement": "Registration improves the alignment.",
+                "headline": [self.figure("Dice", 0.8, 0.7, 0.9)],
+                "curves": {},
+                "registration": {
+                    "protocol": protocol,
+                    "description": "what the protocol does",
+                    "landmarks": 12,
+                    "measures": [self.measure("dice", 0.6, 0.8), self.measure("memory_mb", None, 1234.5, "MB")],
+                    "structures": [
+                        {"label": 1, "name": "anterior", "measures": [self.measure("dice", 0.6, 0.8)]},
+                        {
+                            "label": 2,
+                            "name": "posterior",
+                            "measures": [self.measure("dice", 0.5, 0.7), self.measure("assd", 3.0, 1.0, "mm")],
+                        },
+                        {"label": 9, "name": "absent", "measures": []},
+                    ],
+                    "pictures": [{"case": "pair 3", "role": "worst by Dice", "planes": planes}],
+                },
+                "cases": pairs,
+            }
+        )
+
     def tests(self, shift: int) -> dict[str, Any]:
         pair = {
             "label": "plain - enhanced",

@@ -39,7 +39,7 @@ def files(results, run=None, rows=(), metadata=None) -> Files:
     return Files(run, list(rows), results, metadata or {})
 
 
-@pytest.mark.parametrize("kind", ["roc", "localization", "multilabel", "mrmc"])
+@pytest.mark.parametrize("kind", ["roc", "localization", "multilabel", "mrmc", "registration"])
 def test_counts_of_states_add_up(sample, kind) -> None:
     for guideline in checklist_section(files(getattr(sample, kind)()))["guidelines"]:
         assert sum(guideline["counts"].values()) == len(guideline["items"])

@@ -13,7 +13,7 @@ def text(section: dict) -> str:
     return "\n".join(section["paragraphs"])
 
 
-@pytest.mark.parametrize("kind", ["roc", "localization", "multilabel", "mrmc"])
+@pytest.mark.parametrize("kind", ["roc", "localization", "multilabel", "mrmc", "registration"])
 def test_every_reference_is_cited_and_every_citation_is_a_reference(sample, kind) -> None:
     section = methods_section(None, getattr(sample, kind)(), None, {})
     cited = {int(n) for mark in re.findall(r"\[([\d, ]+)\]", text(section)) for n in mark.split(",")}

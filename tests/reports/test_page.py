@@ -113,6 +113,7 @@ def real(kind: str) -> dict:
         ("localization", WHOLE),
         ("multilabel", OF_SCORES | {"multilabel"}),
         ("mrmc", (OF_SCORES | {"reader-study"}) - {"cases"}),
+        ("registration", (OF_SCORES | {"registration"}) - {"cases", "figures"}),
     ],
 )
 def test_each_kind_of_results_brings_its_sections_and_no_others(sample, page_of, kind, expected) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-KINDS = ("roc", "localization", "multilabel", "mrmc")
+KINDS = ("roc", "localization", "multilabel", "mrmc", "registration")
 
 LUMINANCE = """() => {
   const channel = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;

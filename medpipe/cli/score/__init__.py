@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from medpipe.cli.score import froc, mrmc, multilabel, roc
+from medpipe.cli.score import froc, mrmc, multilabel, registration, roc
 
 __all__ = ["app"]
 
@@ -13,3 +13,4 @@ app.command("roc")(roc.run)
 app.command("froc")(froc.run)
 app.command("mrmc")(mrmc.run)
 app.command("multilabel")(multilabel.run)
+app.command("registration")(registration.run)

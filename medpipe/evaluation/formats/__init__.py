@@ -2,6 +2,7 @@
 
     detections and their truth      case tables of our own; LUNA16; grand-challenge.org boxes (NODE21); COCO
     reader studies                  froc-json/1; the Excel workbook of JAFROC and RJafroc; two CSV tables
+    registration                    tables of pairs and their fields; Learn2Reg's layout
 
 Each module documents one format. The functions here look at a path and choose.
 """
