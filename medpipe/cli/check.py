@@ -76,6 +76,11 @@ def _monai_findings(bundle: Bundle) -> list[BundleFinding]:
         for name, facts in workflow.properties.items():
             if facts["required"] and "id" in facts and facts["id"] not in workflow.parser:
                 findings.append(BundleFinding("error", mode, f"MONAI's property '{name}' ({facts['id']}) is missing"))
+    if "image" not in bundle.metadata()["network_data_format"]["inputs"]:
+        findings.append(
+            BundleFinding("note", "network_def", "takes several inputs, which MONAI's network check cannot")
+        )
+        return findings
     try:
         verify_net_in_out(
             "network_def",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +66,9 @@ def run(
     store = Spool(spool)
     if retry_failed:
         say(f"{store.retry_failed()} studies are tried again")
+    tempfile.tempdir = str(
+        store.incoming
+    )  # for what comes in: on the spool's disk, for its owner alone, swept after a kill
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     waits = Waits(quiet=quiet, retry=retry, attempts=attempts)
     node = Node(store, Receiver(store, ae_title, host, port, allow or ()), rules, waits)

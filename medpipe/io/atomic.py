@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_UMASK = os.umask(0o077)  # it can only be read by setting it: once, before there are threads
+os.umask(_UMASK)
+
 __all__ = ["atomic_writer", "write_bytes", "write_text"]
 
 
@@ -16,7 +19,8 @@ __all__ = ["atomic_writer", "write_bytes", "write_text"]
 def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Open a binary file that takes the name ``path`` when the block ends without an error.
 
-    Until then the bytes are in a hidden temporary file of the same folder, which an error removes.
+    Until then the bytes are in a hidden temporary file of the same folder, which an error removes. ``mode`` says who may
+    read it then, less what the process's umask forbids.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     try:
@@ -24,7 +28,7 @@ def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, mode)
+        os.chmod(name, mode & ~_UMASK)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["declared_size", "jp2_codestream"]
+__all__ = ["JP2_START", "declared_size", "jp2_codestream"]
 
 JP2_START = b"\x00\x00\x00\x0cjP  "
 

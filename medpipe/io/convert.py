@@ -35,6 +35,9 @@ from medpipe.io.volume import SliceError, VolumeRefusedError, read_volume
 
 __all__ = ["Conversion", "VolumeRow", "convert"]
 
+_End = tuple[Instance, str, str, str, str]
+"""What becomes of a file: its instance, status, code, reason and volume."""
+
 
 @dataclass
 class VolumeRow:
@@ -108,7 +111,7 @@ def convert(
     claim(folder, request)
     with locked(folder):
         (folder / "volumes").mkdir(exist_ok=True)
-        index = index_files(paths, store)
+        index = index_files(paths, store, without=[folder])
         run = _Run(index, folder, policy, identified)
         for number, series in enumerate(index.series):
             run.convert_series(series)
@@ -134,9 +137,10 @@ class _Run:
             stacks = series.stacks(bad)
             names = [series.name if len(stacks) == 1 else f"{series.name}_v{n + 1}" for n in range(len(stacks))]
             rows: list[VolumeRow] = []
+            ends: list[_End] = []  # not noted before the whole series is done: a bad file starts it anew
             try:
                 for stack, name in zip(stacks, names, strict=True):
-                    rows.append(self._convert_stack(stack, name, series))
+                    rows.append(self._convert_stack(stack, name, series, ends))
             except SliceError as error:
                 self._drop(names)
                 bad.append(error.instance)
@@ -144,6 +148,8 @@ class _Run:
                 series.findings.append(found("unreadable_slice", str(error), [error.instance.label]))
                 continue
             self.rows.extend(rows)
+            for end in ends:
+                self._close(*end)
             if not stacks:
                 self.rows.append(
                     VolumeRow(series.name, "refused", "no image of the series can be read", series.modality)
@@ -155,7 +161,7 @@ class _Run:
             for suffix in (".json", ".nii.gz"):
                 (self.folder / "volumes" / f"{name}{suffix}").unlink(missing_ok=True)
 
-    def _convert_stack(self, stack: Stack, name: str, series: Series) -> VolumeRow:
+    def _convert_stack(self, stack: Stack, name: str, series: Series, ends: list[_End]) -> VolumeRow:
         row = VolumeRow(name, "converted", "", series.modality, files=len({id(i.instance) for i in stack.all_images}))
         fingerprint = self._fingerprint(stack)
         described = self._resume(name, fingerprint)
@@ -166,25 +172,27 @@ class _Run:
                 raise
             except CaseFailedError as error:
                 findings = error.findings if isinstance(error, VolumeRefusedError) else []
-                return self._refuse(stack, row, str(error), findings)
+                return self._refuse(stack, row, str(error), findings, ends)
             except Exception as error:  # what no reader foresaw belongs to this volume alone
-                return self._refuse(stack, row, f"cannot be converted ({type(error).__name__})", [])
+                return self._refuse(stack, row, f"cannot be converted ({type(error).__name__})", [], ends)
         row.shape = " x ".join(map(str, described["geometry"]["shape"]))
         row.voxel_mm = " x ".join(f"{v:g}" for v in described["geometry"]["voxel_mm"])
         row.findings = " ".join(dict.fromkeys(finding["code"] for finding in described["findings"]))
         left_out = {id(image.instance): (image.instance, code) for image, code in stack.left_out}
         for instance in {id(image.instance): image.instance for image in stack.all_images}.values():
-            self._close(instance, "converted", "", "", name)
+            ends.append((instance, "converted", "", "", name))
         for instance, code in left_out.values():
-            self._close(instance, "skipped", code, f"left out of {name}: {code}", "")
+            ends.append((instance, "skipped", code, f"left out of {name}: {code}", ""))
         return row
 
-    def _refuse(self, stack: Stack, row: VolumeRow, reason: str, findings: list[Finding]) -> VolumeRow:
+    def _refuse(
+        self, stack: Stack, row: VolumeRow, reason: str, findings: list[Finding], ends: list[_End]
+    ) -> VolumeRow:
         row.status, row.reason = "refused", reason
         row.findings = " ".join(dict.fromkeys(finding.code for finding in [*findings, *stack.findings]))
         code = findings[0].code if findings else "impossible_size"
         for image in (*stack.all_images, *(image for image, _ in stack.left_out)):
-            self._close(image.instance, "failed", code, f"{row.volume} was refused: {row.reason}", "")
+            ends.append((image.instance, "failed", code, f"{row.volume} was refused: {row.reason}", ""))
         return row
 
     def _close(self, instance: Instance, status: str, code: str, reason: str, volume: str) -> None:

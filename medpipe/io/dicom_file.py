@@ -24,6 +24,7 @@ __all__ = [
     "PIXEL_TAGS",
     "Elements",
     "Parsed",
+    "check_deflated",
     "integer",
     "length_of",
     "numbers",
@@ -113,6 +114,20 @@ def words_before_fault(stream: BinaryIO) -> tuple[str, ...]:
         return ()
 
 
+def check_deflated(stream: BinaryIO) -> None:
+    """Refuse a deflated file that inflates to more than is read, for readers that set no bound; other files pass.
+
+    Raises:
+        CaseFailedError: It is one, or its stream is damaged.
+    """
+    stream.seek(0)
+    if _deflated_meta_end(stream.read(_FIRST_READ)):
+        stream.seek(0)
+        content = stream.read()
+        _inflated(content, _deflated_meta_end(content))
+    stream.seek(0)
+
+
 def inflate(content: bytes, limit: int) -> bytes:
     """Inflate a raw deflate stream to at most ``limit`` bytes.
 
@@ -131,15 +146,7 @@ def _parse(content: bytes, pixels: bool) -> Parsed:
 
     place: list[tuple[int, str, int, int]] = []
     meta_end = _deflated_meta_end(content)
-    if meta_end:
-        body = inflate(content[meta_end:], MAX_INFLATED_BYTES + 1)
-        if len(body) > MAX_INFLATED_BYTES:
-            raise CaseFailedError(
-                f"inflates from {len(content):,} to more than the {MAX_INFLATED_BYTES:,} bytes that are read"
-            )
-        stream = io.BytesIO(body)
-    else:
-        stream = io.BytesIO(content)
+    stream = io.BytesIO(_inflated(content, meta_end) if meta_end else content)
 
     def at_pixels(tag: Any, vr: str | None, length: int) -> bool:
         if int(tag) in PIXEL_TAGS and not place:
@@ -165,6 +172,15 @@ def _parse(content: bytes, pixels: bool) -> Parsed:
         raise CaseFailedError("holds no DICOM elements; it is damaged or no DICOM file")
     tag, vr, offset, length = place[0] if place else (0, "", 0, 0)
     return Parsed(dataset, tag, vr, offset, length, bool(meta_end))
+
+
+def _inflated(content: bytes, meta_end: int) -> bytes:
+    body = inflate(content[meta_end:], MAX_INFLATED_BYTES + 1)
+    if len(body) > MAX_INFLATED_BYTES:
+        raise CaseFailedError(
+            f"inflates from {len(content):,} to more than the {MAX_INFLATED_BYTES:,} bytes that are read"
+        )
+    return body
 
 
 def _deflated_meta_end(content: bytes) -> int:

@@ -23,7 +23,7 @@ from medpipe.io.findings import Finding, found
 from medpipe.io.frames import images_of
 from medpipe.io.instances import Instance, UnreadableError
 from medpipe.io.pixel_data import PixelFormat, check_length, check_syntax, is_lossy
-from medpipe.io.privacy import OTHER_IDS, PATIENT_TAGS, patient_words
+from medpipe.io.privacy import OTHER_IDS, PATIENT_TAGS, defined_term, patient_words
 from medpipe.io.radiograph import check_pixel_count
 from medpipe.io.sources import Source
 
@@ -33,6 +33,9 @@ MAX_FRAMES = 100_000
 """Most frames of one file; a header can declare any number."""
 
 NOT_AN_IMAGE = {"SR", "PR", "KO", "RTPLAN", "RTRECORD", "DOC", "REG", "FID", "AU", "ECG", "HD", "EPS", "PLAN"}
+
+
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422")
 
 
 def read_instance(stream: BinaryIO, source: Source, label: str, size: int) -> Instance:
@@ -169,15 +172,27 @@ def _instance(dataset: Any, form: PixelFormat, source: Source, label: str, size:
     )
 
 
+def _says_colour(dataset: Any, form: PixelFormat) -> bool:
+    """Whether the colour space is one that is converted to RGB, and uncompressed samples have an order."""
+    if not form.is_native:
+        return form.photometric in (*_COLOURS, "YBR_ICT", "YBR_RCT")
+    return form.photometric in _COLOURS and raw(dataset, 0x00280006) is not None
+
+
 def _file_findings(dataset: Any, form: PixelFormat, label: str, size: int) -> Iterator[Finding]:
     if form.photometric == "MONOCHROME1":
         yield found("monochrome1", files=[label])
     if form.photometric == "PALETTE COLOR":
         yield found("palette_colour", files=[label])
+    if form.samples == 3 and not _says_colour(dataset, form):
+        yield found("colour_unknown", defined_term(form.photometric), [label])
     if is_lossy(form.syntax) or text(dataset, 0x00282110) == "01":
         yield found("lossy_compression", files=[label])
     if raw(dataset, 0x00283000) is not None:
         yield found("modality_lut", files=[label])
+    if form.is_native and form.keyword == "PixelData" and not form.stored - 1 <= form.high < form.allocated:
+        detail = f"{form.high} with {form.stored} of {form.allocated} bits"
+        yield found("high_bit_contradicts", detail, [label])
     if form.is_native and form.length != UNDEFINED_LENGTH:
         present = form.length if form.deflated else min(form.length, size - form.offset)
         expected = int(form.stored_frame_bytes * form.frames + 0.999)

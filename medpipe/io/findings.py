@@ -102,12 +102,20 @@ KINDS: dict[str, Kind] = {
     # intensity
     "monochrome1": Kind("warning", "low values are bright (MONOCHROME1); values are kept as they are"),
     "pixel_padding": Kind("warning", "some voxels are padding outside the image; they keep the padding value"),
-    "unused_bits_cleared": Kind("note", "bits above the stored ones held other data and were cleared"),
+    "unused_bits_cleared": Kind("warning", "bits above the stored ones held other data and were cleared"),
     "rescale_varies": Kind("note", "slope and intercept differ between slices and were applied to each"),
-    "no_rescale": Kind("warning", "a CT without rescale: its values may not be Hounsfield units"),
+    "no_rescale": Kind(
+        "warning", "slope or intercept is absent and taken as 1 or 0: values may not be in the unit of the modality"
+    ),
+    "high_bit_contradicts": Kind(
+        "error", "HighBit cannot go with the bits allocated and stored", warn="BitsStored from bit 0 on are taken"
+    ),
     "invalid_rescale": Kind("error", "slope or intercept is not a usable number"),
     "modality_lut": Kind("error", "values need a modality lookup table", warn="stored values are kept"),
     "palette_colour": Kind("error", "pixels are indices into a colour palette", warn="the indices are kept"),
+    "colour_unknown": Kind(
+        "error", "the header does not say how three samples make a colour", warn="taken as red, green, blue"
+    ),
     "mixed_pixel_representation": Kind("warning", "signed and unsigned pixels in one volume; each read as declared"),
     "surplus_pixel_data": Kind(
         "error", "there are more pixel data than the header declares", warn="the first are taken"
@@ -122,6 +130,8 @@ KINDS: dict[str, Kind] = {
     # NIfTI
     "no_orientation": Kind("warning", "the file has neither sform nor qform: its axes are of unknown direction"),
     "forms_disagree": Kind("warning", "sform and qform disagree; the sform was taken"),
+    "voxel_size_disagrees": Kind("warning", "sform and voxel sizes (pixdim) disagree; the sform was taken"),
+    "surplus_voxels": Kind("warning", "there are more bytes than the shape needs; the first were taken"),
     "converted_units": Kind("note", "lengths were not in millimetres and were converted"),
     # what was done
     "resampled": Kind("warning", "voxels were interpolated onto an even, upright grid"),

@@ -34,5 +34,5 @@ def locked(folder: Path) -> Iterator[None]:
             half.unlink(missing_ok=True)
         yield
     finally:
+        (folder / ".lock").unlink(missing_ok=True)  # while it is ours: released, it may be another run's already
         lock.release()
-        (folder / ".lock").unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from medpipe.errors import CaseError, CaseFailedError
 from medpipe.io.atomic import atomic_writer
 from medpipe.io.findings import Finding, found
+from medpipe.io.quiet import quiet_libraries
 from medpipe.io.sources import Source
 from medpipe.io.volume import MAX_VOLUME_BYTES, Volume
 
@@ -33,8 +34,8 @@ _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 def read_nifti(source: Source | str | Path) -> Volume:
     """Read a .nii or .nii.gz file.
 
-    The array keeps the file's axes; the scale factors are applied (float32, or float64 for integers of more than 24
-    bits) unless they change nothing. The affine is the sform's, else the qform's.
+    The array keeps the file's axes; the scale factors are applied (float32, or float64 where that is too
+    coarse) unless they change nothing. The affine is the sform's, else the qform's.
 
     Raises:
         CaseFailedError: Damaged, cut short, larger than its bytes, or of a type that is no image.
@@ -65,14 +66,17 @@ def _read(stream: BinaryIO) -> Volume:
         raise CaseFailedError(
             f"declares {expected:,} bytes of voxels, more than the {MAX_VOLUME_BYTES:,} that are read"
         )
-    offset = max(int(header["vox_offset"]), int(header["sizeof_hdr"]))
-    _skip(plain, offset - int(header["sizeof_hdr"]))
+    start = int(header["sizeof_hdr"])
+    _skip(plain, max(int(header["vox_offset"]), start + 4) - start)  # four bytes say whether extensions follow
     flat = _voxels(plain, expected)
+    surplus = bool(plain.read(1))
     array = flat.view(dtype).reshape(shape, order="F")
     if colour:
         array = flat.reshape((3, *shape), order="F").transpose(*range(1, len(shape) + 1), 0)
     affine, findings = _affine(header)
-    array, slope, intercept = _scaled(array, header)
+    if surplus:
+        findings.append(found("surplus_voxels", f"shape {' x '.join(map(str, shape))}"))
+    array, slope, intercept = (array, 1.0, 0.0) if colour else _scaled(array, header)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         findings.append(found("not_a_number", f"{count:,} voxels", voxels=count))
@@ -87,9 +91,27 @@ def _header(stream: Any) -> Any:
         value = int.from_bytes(size, order)  # type: ignore[arg-type]
         if value in (348, 540):
             kind = nib.Nifti1Header if value == 348 else nib.Nifti2Header
-            block = size + _exactly(stream, value - 4)
-            return kind.from_fileobj(io.BytesIO(block), check=True)
+            block = io.BytesIO(size + _exactly(stream, value - 4))
+            _check(kind.from_fileobj(block, check=False))  # nibabel's own check mends in silence
+            block.seek(0)
+            with quiet_libraries():
+                return kind.from_fileobj(block, check=True)
     raise CaseFailedError("is no NIfTI file: its header size is neither 348 nor 540")
+
+
+def _check(header: Any) -> None:
+    """Refuse what can be read in more than one way."""
+    if bytes(header["magic"]).startswith(b"ni"):
+        raise CaseFailedError("is the header of a pair (.hdr, .img); convert it to one .nii file")
+    bits = header.get_data_dtype().itemsize * 8
+    if int(header["bitpix"]) != bits:
+        raise CaseFailedError(f"declares {int(header['bitpix'])} bits per voxel, but a data type of {bits}")
+    slope = float(header["scl_slope"])
+    if math.isinf(slope):
+        raise CaseFailedError("its scale factor (scl_slope) is infinite")
+    sizes = [float(v) for v in header["pixdim"][1 : 1 + min(int(header["dim"][0]), 3)]]
+    if not int(header["sform_code"]) and not all(0 < size < math.inf for size in sizes):
+        raise CaseFailedError(f"its voxel sizes (pixdim) are {sizes}; expected positive numbers")
 
 
 def _shape(header: Any) -> tuple[int, ...]:
@@ -136,10 +158,7 @@ def _affine(header: Any) -> tuple[npt.NDArray[np.float64], list[Finding]]:
     qform, qcode = header.get_qform(coded=True)
     if scode:
         affine = sform
-        if qcode:
-            apart = float(np.abs(_corners(sform, header) - _corners(qform, header)).max())
-            if apart > 0.1 * min(header.get_zooms()[:3]):
-                findings.append(found("forms_disagree", f"by up to {apart:.3g} mm", largest_mm=round(apart, 4)))
+        findings += _disagreement(sform, qform if qcode else None, header)
     elif qcode:
         affine = qform
     else:
@@ -152,6 +171,21 @@ def _affine(header: Any) -> tuple[npt.NDArray[np.float64], list[Finding]]:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise CaseFailedError("its affine is not finite or has no volume")
     return np.asarray(affine, dtype=float), findings
+
+
+def _disagreement(sform: Any, qform: Any, header: Any) -> list[Finding]:
+    """What speaks against the sform: the qform, or without one the voxel sizes."""
+    sizes = np.array(header.get_zooms()[:3])
+    if qform is not None:
+        apart = float(np.abs(_corners(sform, header) - _corners(qform, header)).max())
+        if apart > 0.1 * sizes.min():
+            return [found("forms_disagree", f"by up to {apart:.3g} mm", largest_mm=round(apart, 4))]
+        return []
+    lengths = np.linalg.norm(sform[:3, : len(sizes)], axis=0)
+    if np.allclose(sizes, lengths, rtol=1e-3):
+        return []
+    shown = (" x ".join(f"{v:.4g}" for v in part) for part in (lengths, sizes))
+    return [found("voxel_size_disagrees", " against ".join(shown))]
 
 
 def _corners(affine: Any, header: Any) -> npt.NDArray[np.float64]:
@@ -167,12 +201,22 @@ def _scaled(array: npt.NDArray[Any], header: Any) -> tuple[npt.NDArray[Any], flo
         array = array.astype(array.dtype.newbyteorder("="))
     if (slope, intercept) == (1.0, 0.0):
         return array, slope, intercept
-    wide = array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2)
-    kind = np.float64 if wide else np.float32
+    kind = np.float64 if _needs_double(array, slope, intercept) else np.float32
     result = np.empty(array.shape, kind, order="F")
     for index in range(array.shape[2]):
         result[:, :, index] = array[:, :, index] * np.float64(slope) + np.float64(intercept)
     return result, slope, intercept
+
+
+def _needs_double(array: npt.NDArray[Any], slope: float, intercept: float) -> bool:
+    """Whether float32 cannot hold the scaled values, or not tell neighbouring integers apart."""
+    if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2):
+        return True
+    if array.dtype.kind == "f":
+        return False
+    kind = np.iinfo(array.dtype)
+    largest = max(abs(float(end) * slope + intercept) for end in (kind.min, kind.max))
+    return bool(largest > np.finfo(np.float32).max or np.spacing(np.float32(largest)) > abs(slope))
 
 
 def write_nifti(
@@ -187,7 +231,12 @@ def write_nifti(
         affine: (4, 4) to RAS+ millimetres. A sheared one is written as sform alone, since a qform cannot say it.
         colour: The last axis is red, green, blue (uint8).
         time_step: Seconds between time points; 0 where unknown.
+
+    Raises:
+        CaseFailedError: Colour of more than 8 bits, which NIfTI cannot say.
     """
+    if colour and array.dtype != np.uint8:
+        raise CaseFailedError(f"colour of type {array.dtype}: NIfTI holds colours of 8 bits")
     from isal import isal_zlib
 
     header = _new_header(array, affine, colour, time_step)

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -53,6 +54,9 @@ DEFLATED, BIG_ENDIAN, RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2", "1.
 _NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", BIG_ENDIAN, DEFLATED}
 _FASTEST = {f"1.2.840.10008.1.2.4.{n}": "pyjpegls" for n in (80, 81)}
 """Decoders taken before pydicom's first choice: CharLS reads JPEG-LS five times faster than libjpeg."""
+
+_STREAM_STARTS = (b"\xff\xd8", b"\xff\x4f\xff\x51")
+"""Of a JPEG or JPEG-LS, and a JPEG 2000 image."""
 
 _LOSSY = {f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 93, 112)}
 
@@ -302,9 +306,13 @@ def _inflated_pixels(stream: BinaryIO, form: PixelFormat) -> bytes:
 
 
 def _check_codestreams(content: bytes, form: PixelFormat) -> None:
-    from pydicom.encaps import generate_frames
+    from pydicom.encaps import generate_fragments, generate_frames
 
     try:
+        fragments = islice(generate_fragments(content), 1, None)  # the first is the offset table
+        images = sum(form.syntax == RLE or part.startswith(_STREAM_STARTS) for part in fragments)
+        if images > form.frames:  # without offsets a decoder would take them for parts of one image
+            raise CaseFailedError(f"holds {images} compressed images, but the header says {form.frames} frames")
         for stream in generate_frames(content, number_of_frames=form.frames):
             check_codestream(form, stream)
     except CaseFailedError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medpipe.errors import CaseError, CaseFailedError, CaseSkippedError
+from medpipe.io.dicom_file import parse
 from medpipe.io.privacy import patient_words
 from medpipe.io.sources import Source, zip_members
 
@@ -29,16 +30,16 @@ class FoundFile:
     error: CaseError | None = None
 
 
-def search(roots: Sequence[Path]) -> Iterator[FoundFile]:
+def search(roots: Sequence[Path], without: Sequence[Path] = ()) -> Iterator[FoundFile]:
     """Find all files under ``roots``, in the order of the roots, then of the sorted paths; each file once.
 
-    Links are followed, but no folder is entered twice. A folder that holds a run of medpipe is passed over: results
+    Links are followed, but no folder is entered twice, and none of ``without``. A folder that holds a run of medpipe is passed over: results
     inside the input are no input. Folders that cannot be read, broken links, refused archives and files that a
     DICOMDIR names in vain come out with an error.
     """
     base = _common_folder(roots)
     files: set[str] = set()
-    folders: set[str] = set()
+    folders = {os.path.realpath(folder) for folder in without}
     for root in roots:
         whole = root.is_dir()
         for path, real, error in _walk(root, folders) if whole else [(root, os.path.realpath(root), None)]:
@@ -55,29 +56,34 @@ def _common_folder(roots: Sequence[Path]) -> str:
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, str, CaseError | None]]:
     """Files as found and as they really are; for each entry of a folder one call of the system, not ten."""
-    real = os.path.realpath(folder)
-    if real in seen:
-        return
-    seen.add(real)
-    try:
-        with os.scandir(folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-    except OSError as error:
-        text = f"folder cannot be read ({error.strerror or type(error).__name__}); check its permissions"
-        yield folder, real, CaseFailedError(text)
-        return
-    if {"run.json", "journal.sqlite"} <= {entry.name for entry in entries}:
-        return
-    for entry in entries:
-        path = folder / entry.name
-        if entry.is_dir():
-            yield from _walk(path, seen)
+    waiting: list[tuple[Path, str, os.DirEntry[str] | None]] = [(folder, "", None)]  # no recursion: folders may be deep
+    while waiting:
+        path, parent, entry = waiting.pop()
+        if entry is None or entry.is_dir():
+            real = os.path.realpath(path)
+            if real in seen:
+                continue
+            seen.add(real)
+            try:
+                inside = _entries(path)
+            except OSError as error:
+                text = f"folder cannot be read ({error.strerror or type(error).__name__}); check its permissions"
+                yield path, real, CaseFailedError(text)
+                continue
+            waiting += [(path / entry.name, real, entry) for entry in reversed(inside)]
         elif not entry.is_symlink():
-            yield path, os.path.join(real, entry.name), None
+            yield path, os.path.join(parent, entry.name), None
         elif path.exists():
             yield path, os.path.realpath(path), None
         else:
-            yield path, os.path.join(real, entry.name), CaseFailedError("is a link to a file that does not exist")
+            yield path, os.path.join(parent, entry.name), CaseFailedError("is a link to a file that does not exist")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Sorted by name; none for a folder of results."""
+    with os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
+    return [] if {"run.json", "journal.sqlite"} <= {entry.name for entry in entries} else entries
 
 
 def _sources(
@@ -87,14 +93,14 @@ def _sources(
         yield Source(path), error
     elif real not in seen:
         seen.add(real)
-        if path.name.upper() == "DICOMDIR":
+        if not path.is_file():
+            yield Source(path), CaseSkippedError("is no regular file")
+        elif path.name.upper() == "DICOMDIR":
             yield from _dicomdir(path, inside, seen)
         elif path.suffix.lower() == ".zip":
             yield from _archive(path)
-        elif path.is_file():
-            yield Source(path), None
         else:
-            yield Source(path), CaseSkippedError("is no regular file")
+            yield Source(path), None
 
 
 def _archive(path: Path) -> Iterator[tuple[Source, CaseError | None]]:
@@ -133,10 +139,9 @@ def _dicomdir(path: Path, inside: bool, seen: set[str]) -> Iterator[tuple[Source
 
 def _referenced_files(path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
     """Paths of the files that an index names, in parts, and the words of its patients."""
-    import pydicom
-
     try:
-        records = pydicom.dcmread(path).get("DirectoryRecordSequence") or []
+        with Source(path).open() as stream:
+            records = parse(stream, pixels=True).dataset.get("DirectoryRecordSequence") or []
         names = [record.get("ReferencedFileID") for record in records]
     except Exception as error:  # its text may quote what stands in the records
         raise CaseFailedError(f"unreadable DICOMDIR ({type(error).__name__})") from error

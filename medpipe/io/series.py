@@ -132,12 +132,15 @@ class Index:
     names: set[str] = field(default_factory=set)
 
 
-def index_files(paths: str | Path | Sequence[str | Path], store: HeaderStore | None = None) -> Index:
+def index_files(
+    paths: str | Path | Sequence[str | Path], store: HeaderStore | None = None, without: Sequence[Path] = ()
+) -> Index:
     """Read the headers of all files under ``paths``: files, folders (recursively), zip archives, DICOMDIR files.
 
     Args:
         paths: One path or several.
         store: Headers of an earlier look; it is given those of this one, and written.
+        without: Folders that are not entered.
 
     Raises:
         RequestError: A path does not exist, or there is no file under any of them.
@@ -148,7 +151,7 @@ def index_files(paths: str | Path | Sequence[str | Path], store: HeaderStore | N
             raise RequestError(f"input '{root}' does not exist; give a file, a folder, a zip archive or a DICOMDIR")
     builder = _Builder(store)
     with no_collection():
-        for item in search(roots):
+        for item in search(roots, without):
             builder.take(item)
     if not builder.index.files:
         raise RequestError(f"no files under {', '.join(str(r) for r in roots)}")

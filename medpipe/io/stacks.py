@@ -27,7 +27,10 @@ PROJECTIONS = frozenset(
 """Modalities whose images may have no place in the patient."""
 
 ONE_PLACE = 0.01
-"""Part of a pixel below which two positions are one."""
+"""Part of a pixel below which two positions are one ..."""
+
+ONE_PLACE_MM = 0.05
+"""... but never more millimetres: an absurd pixel spacing must not make one place of a whole stack."""
 
 Grid = tuple[Any, ...]
 
@@ -153,7 +156,7 @@ def _same_spacing(first: Sequence[float], second: Sequence[float]) -> bool:
 def _side_by_side(levels: list[list[Image]]) -> list[Finding]:
     """Images of one level that lie beside each other: they are no time points of one place."""
     first = levels[0][0]
-    near = max(ONE_PLACE * min(first.spacing or (1.0,)), 0.01)
+    near = max(_one_place(first), 0.01)
     files, largest = set(), 0.0
     for level in levels:
         places = np.array([image.position for image in level], dtype=float)
@@ -186,12 +189,16 @@ def _stacks_of(group: list[Image]) -> list[Stack]:
     return [_in_time(levels)]
 
 
+def _one_place(image: Image) -> float:
+    return min(ONE_PLACE * min(image.spacing or (1.0,)), ONE_PLACE_MM)
+
+
 def _levels(group: list[Image]) -> list[list[Image]]:
     """Images by place along the normal, each level holding those of one place."""
     positions = np.array([image.position for image in group], dtype=float)
     along = positions @ normal_of(group[0].orientation or ())
     order = np.argsort(along, kind="stable")
-    near = ONE_PLACE * min(group[0].spacing or (1.0,))
+    near = _one_place(group[0])
     levels: list[list[Image]] = []
     last = -math.inf
     for index in order:
@@ -210,7 +217,8 @@ def _in_time(levels: list[list[Image]]) -> Stack:
         stack = upright(matrix)
         stack.findings.extend(_side_by_side(levels))
         stack.time_label, stack.times = label, times
-        if len(set(times)) < len(times):
+        # Images without a label at a single place may be a stack whose positions were wiped out.
+        if len(set(times)) < len(times) or (label == "instance number" and len(levels) == 1):
             stack.findings.append(found("time_unordered", f"{len(times)} time points", time_points=len(times)))
         elif label == "instance number":
             stack.findings.append(found("time_by_instance_number"))
@@ -243,7 +251,7 @@ def _time_order(levels: list[list[Image]]) -> tuple[str, list[Any], list[list[Im
             return name, values, [[table[value] for table in tables] for value in values]
     numbers = [[image.instance.number for image in level] for level in levels]
     files = [{image.instance.label for image in level} for level in levels]
-    one_file_each = all(part == files[0] for part in files)
+    one_file_each = len(levels) > 1 and all(part == files[0] for part in files)
     label = "file" if one_file_each else "instance number"
     count = len(levels[0])
     return label, [numbers[0][t] for t in range(count)], [[level[t] for level in levels] for t in range(count)]

@@ -2,7 +2,7 @@
 
 Voxels are stored values times slope plus intercept, of each slice by its own. Where slope and intercept are whole
 numbers common to all slices the result is the narrowest integer type that holds it, exactly; else float32 (float64 for
-stored values of more than 24 bits). Nothing is windowed, inverted or turned.
+what float32 cannot tell apart). Nothing is windowed, inverted or turned.
 """
 
 from __future__ import annotations
@@ -138,10 +138,19 @@ def header_findings(stack: Stack) -> Iterator[Finding]:
     rescales = {(image.slope, image.intercept) for image in images}
     if len(rescales) > 1 and not bad:
         yield found("rescale_varies", f"{len(rescales)} different ones", rescales=len(rescales))
-    if images[0].instance.modality == "CT" and any(image.intercept is None for image in images):
+    given = {(image.slope is None, image.intercept is None) for image in images}
+    if len(given) > 1 or any(_lacks_rescale(image) for image in images):
         yield found("no_rescale")
     if len({image.instance.form.signed for image in images}) > 1:
         yield found("mixed_pixel_representation")
+
+
+def _lacks_rescale(image: Image) -> bool:
+    """Whether slope or intercept is absent where values have a unit, or one of the two where the other is there."""
+    if image.instance.modality == "RTDOSE":  # a dose has a scaling alone
+        return image.slope is None
+    absent = (image.slope is None) + (image.intercept is None)
+    return absent == 1 or (absent == 2 and image.instance.modality in ("CT", "PT"))
 
 
 def _usable(value: float | None, default: float) -> bool:
@@ -261,13 +270,24 @@ def _rescale(voxels: Array, stack: Stack, rescales: set[tuple[float | None, floa
             whole = _whole_numbers(voxels, _declared_range(stack), int(slope), int(intercept))
             if whole is not None:
                 return whole
-    wide = max(image.instance.form.stored for image in stack.all_images) > 24 or voxels.dtype == np.float64
+    wide = voxels.dtype == np.float64 or (voxels.dtype.kind in "iu" and _needs_double(stack, rescales))
     result = np.empty(voxels.shape, np.float64 if wide else np.float32)
     for time, images in enumerate(stack.images):
         for index, image in enumerate(images):
             slope = 1.0 if image.slope is None else image.slope
             result[time, index] = voxels[time, index] * np.float64(slope) + np.float64(image.intercept or 0.0)
     return result
+
+
+def _needs_double(stack: Stack, rescales: set[tuple[float | None, float | None]]) -> bool:
+    """Whether float32 is too coarse for the steps between rescaled values, or too small for the values."""
+    ends = np.array(_declared_range(stack), dtype=float)
+    for slope, intercept in rescales:
+        step = 1.0 if slope is None else slope
+        largest = float(np.abs(ends * step + (intercept or 0.0)).max())
+        if largest > np.finfo(np.float32).max or np.spacing(np.float32(largest)) > abs(step):
+            return True
+    return False
 
 
 def _declared_range(stack: Stack) -> tuple[int, int]:

@@ -8,7 +8,8 @@ What is asked for stands after the question mark, as DICOM keywords of the study
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from medpipe.errors import CaseFailedError, RequestError
 from medpipe.io.atomic import atomic_writer
 from medpipe.io.dicom_file import short
+from medpipe.pacs.routes import ae_title_of
 from medpipe.pacs.spool import file_key
 
 __all__ = ["Address", "fetch", "is_address"]
@@ -54,6 +56,11 @@ class Address:
         from pydicom.datadict import tag_for_keyword
 
         parts = urlsplit(text)
+        if parts.password is not None or (parts.username and parts.scheme != "dicom"):
+            raise RequestError(
+                f"address '{_without_query(text)}' holds a user or password, which would show in the list of processes; "
+                "leave it out, and put it into ~/.netrc"
+            )
         try:
             port = parts.port or {"dicomwebs": 443, "dicomweb": 80}.get(parts.scheme, 104)
         except ValueError as error:
@@ -72,7 +79,7 @@ class Address:
             raise RequestError(
                 "the address asks for nothing; add ?StudyInstanceUID=... or another keyword with a value"
             )
-        title = unquote(parts.username or "") if parts.scheme == "dicom" else ""
+        title = ae_title_of(unquote(parts.username or "")) if parts.scheme == "dicom" else ""
         return cls(parts.scheme, parts.hostname, port, parts.path, title, query)
 
     @property
@@ -100,26 +107,38 @@ def fetch(address: Address, folder: Path, ae_title: str = "MEDPIPE") -> int:
     Raises:
         CaseFailedError: The server cannot be reached, refuses, or has no such study.
     """
-    instances = _from_dicom(address, ae_title) if address.scheme == "dicom" else _from_web(address)
+    ae_title_of(ae_title)
     number = 0
-    for dataset in instances:
+
+    def keep(dataset: Any) -> None:
+        nonlocal number
         _write(dataset, folder)
         number += 1
+
+    if address.scheme == "dicom":
+        _from_dicom(address, ae_title, keep)
+    else:
+        _from_web(address, keep)
     if not number:
         raise CaseFailedError(f"{address.host}:{address.port} has no study that matches; check the query")
     return number
 
 
 def _write(dataset: Any, folder: Path) -> None:
-    path = folder / file_key(str(dataset.StudyInstanceUID)) / f"{file_key(str(dataset.SOPInstanceUID))}.dcm"
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_writer(path) as stream:
-        dataset.save_as(stream, enforce_file_format=True)
+    try:
+        path = folder / file_key(str(dataset.StudyInstanceUID)) / f"{file_key(str(dataset.SOPInstanceUID))}.dcm"
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(path) as stream:
+            dataset.save_as(stream, enforce_file_format=True)
+    except OSError as error:
+        raise CaseFailedError(f"folder '{folder}' cannot be written ({error.strerror or error})") from error
+    except Exception as error:  # what a server sends may be damaged in any way
+        raise CaseFailedError(f"the server sent an instance that is damaged ({type(error).__name__})") from error
 
 
-def _from_web(address: Address) -> Iterator[Any]:
+def _from_web(address: Address, keep: Callable[[Any], None]) -> None:
     import requests
     from dicomweb_client.api import DICOMwebClient
 
@@ -128,14 +147,15 @@ def _from_web(address: Address) -> Iterator[Any]:
     try:
         for study in client.search_for_studies(search_filters=address.query):
             uid = study["0020000D"]["Value"][0]
-            yield from client.iter_study(uid, media_types=(("application/dicom", "*"),))
-    except (requests.RequestException, KeyError, ValueError) as error:
+            for dataset in client.iter_study(uid, media_types=(("application/dicom", "*"),)):
+                keep(dataset)
+    except (requests.RequestException, LookupError, ValueError, TypeError) as error:
         raise CaseFailedError(f"{address.host}:{address.port}: {_without_query(short(error))}") from error
 
 
-def _from_dicom(address: Address, ae_title: str) -> Iterator[Any]:
+def _from_dicom(address: Address, ae_title: str, keep: Callable[[Any], None]) -> None:
     for uid in _find(address, ae_title):
-        yield from _get(address, ae_title, uid)
+        _get(address, ae_title, uid, keep)
 
 
 def _find(address: Address, ae_title: str) -> list[str]:
@@ -155,16 +175,25 @@ def _find(address: Address, ae_title: str) -> list[str]:
     return sorted({str(answer.StudyInstanceUID) for answer in found if answer is not None})
 
 
-def _get(address: Address, ae_title: str, study_uid: str) -> list[Any]:
+def _get(address: Address, ae_title: str, study_uid: str, keep: Callable[[Any], None]) -> None:
+    """Retrieve a study, each instance as it comes.
+
+    Raises:
+        CaseFailedError: The server could not send every instance.
+    """
     from pydicom.dataset import Dataset
     from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as Get
 
-    received: list[Any] = []
+    faults: list[CaseFailedError] = []
 
     def store(event: Any) -> int:
         dataset = event.dataset
         dataset.file_meta = event.file_meta
-        received.append(dataset)
+        try:
+            keep(dataset)
+        except CaseFailedError as error:  # it must not end the thread that it happens in
+            faults.append(error)
+            return 0xA700
         return 0x0000
 
     wanted = Dataset()
@@ -173,10 +202,17 @@ def _get(address: Address, ae_title: str, study_uid: str) -> list[Any]:
     association = _associate(address, ae_title, [Get], store)
     try:
         for status, _ in association.send_c_get(wanted, Get):
-            _pending(address, status)
+            if not _pending(address, status) and (lost := status.get("NumberOfFailedSuboperations")):
+                raise (
+                    faults[0]
+                    if faults
+                    else CaseFailedError(
+                        f"{address.ae_title}@{address.host}:{address.port} could not send {lost} instances of a study; "
+                        "fetch it by DICOMweb, or ask for a kind of compression that both sides know"
+                    )
+                )
     finally:
         association.release()
-    return received
 
 
 def _associate(address: Address, ae_title: str, models: list[str], store: Any = None) -> Any:
@@ -210,7 +246,9 @@ _SYNTAXES = [
     "1.2.840.10008.1.2.4.57",
     "1.2.840.10008.1.2.4.70",
     "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.4.81",
     "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.91",
     "1.2.840.10008.1.2.5",
 ]
 """Transfer syntaxes in which instances are taken: little endian, JPEG, JPEG-LS, JPEG 2000, RLE."""
@@ -232,5 +270,5 @@ def _pending(address: Address, status: Any) -> bool:
 
 
 def _without_query(text: str) -> str:
-    """The address without what is asked for: that may name a patient."""
-    return text.split("?", 1)[0]
+    """The address without what is asked for, which may name a patient, and without a password."""
+    return re.sub(r"//[^/]*@", "//***@", text.split("?", 1)[0])

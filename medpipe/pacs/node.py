@@ -111,7 +111,7 @@ class Node:
             routes = [route for route in self.routes if route.matches(_headers(self.spool.study_folder(study), route))]
             for route in routes:
                 self._run_route(study, route)
-        except (CaseFailedError, RequestError, OSError) as error:
+        except Exception as error:  # whatever it is, it belongs to this study, and the node goes on
             again = study.attempts < self.waits.attempts
             pause = self.waits.retry * 2 ** (study.attempts - 1)
             reason = self._without_names(study, error)
@@ -125,7 +125,8 @@ class Node:
         hide = PatientWords()
         for path in self.spool.study_folder(study).glob("*.dcm"):
             hide.add(patient_words_of(path))
-        return hide(without_quotes(str(error)) if isinstance(error, OSError) else str(error))
+        ours = isinstance(error, CaseFailedError | RequestError)
+        return hide(str(error) if ours else without_quotes(f"{type(error).__name__}: {error}"))
 
     def _run_route(self, study: Study, route: Route) -> None:
         output = self.spool.results_folder(study, route.name)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.errors import CaseError, RequestError
+from medpipe.io.dicom_file import check_deflated
+from medpipe.pacs.routes import ae_title_of
 from medpipe.pacs.spool import Spool
 
 __all__ = ["Receiver"]
@@ -41,8 +43,7 @@ class Receiver:
     def __init__(
         self, spool: Spool, ae_title: str, host: str = "127.0.0.1", port: int = 11112, allow: Sequence[str] = ()
     ) -> None:
-        if not 1 <= len(ae_title.strip()) <= 16 or not ae_title.isascii():
-            raise RequestError(f"application entity title '{ae_title}' must have 1 to 16 ASCII characters")
+        ae_title, allow = ae_title_of(ae_title), [ae_title_of(title) for title in allow]
         if not allow and not _is_loopback(host):
             raise RequestError(
                 f"listening on {host} without 'allow' would admit any sender; list the application entity titles to admit"
@@ -94,6 +95,8 @@ class Receiver:
         if self.spool.room() < path.stat().st_size + _ROOM_TO_KEEP:
             return _OUT_OF_RESOURCES
         try:
+            with path.open("rb") as stream:
+                check_deflated(stream)
             header = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             study, instance = (str(header.get(tag) or "") for tag in _TAGS[:2])
         except Exception:  # damaged headers raise anything; the sender is told, the node goes on
@@ -114,7 +117,7 @@ class Receiver:
         import shutil
         import uuid
 
-        target = self.spool.path / "incoming" / f"{uuid.uuid4().hex}.part"
+        target = self.spool.incoming / f"{uuid.uuid4().hex}.part"
         shutil.copyfile(path, target)
         return target
 

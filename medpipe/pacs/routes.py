@@ -21,7 +21,7 @@ from typing import Any
 
 from medpipe.errors import RequestError
 
-__all__ = ["Destination", "Route", "read_routes"]
+__all__ = ["Destination", "Route", "ae_title_of", "read_routes"]
 
 _KEYS = {"name", "when", "bundle", "options", "dicom", "send"}
 _OBJECTS = ("sr", "pr", "sc")
@@ -37,7 +37,7 @@ class Destination:
     stow: str = ""
 
     def __str__(self) -> str:
-        return self.stow or f"{self.ae_title}@{self.host}:{self.port}"
+        return re.sub("//[^/]*@", "//", self.stow) or f"{self.ae_title}@{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ def _route(rule: Any, where: str) -> Route:
         raise RequestError(f"{where}: name '{name}' must have 1 to 64 letters, digits, '_' or '-'")
     if not bundle:
         raise RequestError(f"{where}: 'bundle' is missing")
-    objects = tuple(rule.get("dicom") or ())
+    objects, options = rule.get("dicom") or [], rule.get("options") or {}
+    if not isinstance(objects, list) or not isinstance(options, dict):
+        raise RequestError(f"{where}: 'dicom' is a list, as [sr, sc], and 'options' has keys and values")
     wrong = [value for value in objects if value not in _OBJECTS]
     if wrong:
         raise RequestError(f"{where}: 'dicom' has '{wrong[0]}'; choose from {', '.join(_OBJECTS)}")
@@ -105,9 +107,7 @@ def _route(rule: Any, where: str) -> Route:
     if not isinstance(send, list):
         raise RequestError(f"{where}: 'send' is a list of destinations")
     destinations = tuple(_destination(value, f"{where}, send") for value in send)
-    return Route(
-        name, bundle, _when(rule.get("when") or {}, where), dict(rule.get("options") or {}), objects, destinations
-    )
+    return Route(name, bundle, _when(rule.get("when") or {}, where), dict(options), tuple(objects), destinations)
 
 
 def _when(value: Any, where: str) -> dict[str, list[str]]:
@@ -125,5 +125,20 @@ def _destination(value: Any, where: str) -> Destination:
     if isinstance(value, dict) and set(value) == {"stow"} and str(value["stow"]).startswith(("http://", "https://")):
         return Destination(stow=str(value["stow"]))
     if isinstance(value, dict) and set(value) == {"ae_title", "host", "port"} and str(value["port"]).isdigit():
-        return Destination(str(value["ae_title"]), str(value["host"]), int(value["port"]))
+        if not 0 < int(value["port"]) < 65536:
+            raise RequestError(f"{where}: port {value['port']} must be between 1 and 65535")
+        return Destination(ae_title_of(str(value["ae_title"])), str(value["host"]), int(value["port"]))
     raise RequestError(f"{where}: expected ae_title, host and port, or stow with an address; found {value!r}")
+
+
+def ae_title_of(text: str) -> str:
+    """An application entity title without outer blanks (PS3.5 section 6.2, AE).
+
+    Raises:
+        RequestError: It is none.
+    """
+    if not re.fullmatch(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?", text.strip()):
+        raise RequestError(
+            f"application entity title '{text}' must have 1 to 16 ASCII characters, none of them a backslash"
+        )
+    return text.strip()

@@ -20,6 +20,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import filelock
+
 from medpipe.errors import CaseFailedError, RequestError
 
 __all__ = ["Spool", "Study", "file_key"]
@@ -69,25 +71,32 @@ class Study:
 
 
 class Spool:
-    """The spool folder; its methods may be called from several threads.
+    """The spool folder, for one process at a time; its methods may be called from several threads.
 
     Args:
         path: The folder; made where it is missing.
 
     Raises:
-        RequestError: It cannot be written.
+        RequestError: It cannot be written, or another node has it.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser().absolute()
+        self._own = filelock.FileLock(self.path / ".lock")
         try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # what comes in names patients
+            self._own.acquire(timeout=0)
             for name in ("studies", "results", "incoming"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
-            for left in (self.path / "incoming").iterdir():  # of a node that was killed; the sender got no answer
+            for left in self.incoming.iterdir():  # of a node that was killed; the sender got no answer
                 left.unlink()
             self._db = sqlite3.connect(self.path / "spool.sqlite", timeout=30, check_same_thread=False)
             self._db.execute(_TABLE)
             self._db.commit()
+        except filelock.Timeout as error:
+            raise RequestError(
+                f"spool '{self.path}' is in use by another node; stop it or name another folder"
+            ) from error
         except (OSError, sqlite3.Error) as error:
             raise RequestError(f"spool '{self.path}' cannot be used ({error}); name another folder") from error
         self._lock = threading.Lock()
@@ -177,6 +186,11 @@ class Spool:
         """Where a route's results go."""
         return self.path / "results" / study.key / route
 
+    @property
+    def incoming(self) -> Path:
+        """Where files are put together before they are taken over."""
+        return self.path / "incoming"
+
     def room(self) -> int:
         """Bytes that are free on the spool's disk."""
         return shutil.disk_usage(self.path).free
@@ -185,6 +199,7 @@ class Spool:
         """Release the record."""
         with self._lock:
             self._db.close()
+            self._own.release()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ from medpipe.errors import InputDataError
 from medpipe.io.atomic import write_text
 from medpipe.predictions.journal import CaseResult
 
-__all__ = ["CASE_COLUMNS", "MARK_COLUMNS", "numbered_rows", "read_table", "write_cases", "write_marks"]
+__all__ = ["CASE_COLUMNS", "MARK_COLUMNS", "numbered_rows", "read_table", "write_cases", "write_marks", "write_rows"]
 
 CASE_COLUMNS = (
     "case",
@@ -70,7 +70,7 @@ def write_cases(path: Path, results: Iterable[CaseResult]) -> None:
         }
         for result in results
     )
-    _write(path, CASE_COLUMNS, rows)
+    write_rows(path, CASE_COLUMNS, rows)
 
 
 def write_marks(path: Path, results: Iterable[CaseResult]) -> None:
@@ -78,10 +78,11 @@ def write_marks(path: Path, results: Iterable[CaseResult]) -> None:
     rows = (
         {**mark, "case": result.case, "mark": number} for result in results for number, mark in enumerate(result.marks)
     )
-    _write(path, MARK_COLUMNS, rows)
+    write_rows(path, MARK_COLUMNS, rows)
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Write a table atomically: its columns as a header, one row per dictionary, empty cells for what is None or NaN."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

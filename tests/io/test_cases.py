@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import inspect
 import os
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from PIL import Image
 from medpipe.errors import RequestError
 from medpipe.io.cases import RadiographRules, find_radiographs
 from medpipe.io.privacy import PatientWords
+from medpipe.io.search import search
 from medpipe.io.sources import Source, zip_members
 
 
@@ -348,3 +351,22 @@ def test_sex_and_age_are_terms_of_the_standard_or_left_out(write_dicom, ramp) ->
     assert (case["sex"], case["age"]) == ("", "")
     (case,) = find_radiographs(write_dicom("b.dcm", ramp, PatientSex="f", PatientAge="007M"))
     assert (case["sex"], case["age"]) == ("F", "007M")
+
+
+@pytest.mark.parametrize("name", ["DICOMDIR", "a.zip", "a.dcm"])
+def test_a_pipe_is_skipped_whatever_its_name(tmp_path, name) -> None:
+    os.mkfifo(tmp_path / name)
+    (found,) = search([tmp_path])
+    assert str(found.error) == "is no regular file"
+
+
+def test_folders_deeper_than_any_recursion_are_searched(tmp_path) -> None:
+    folder = tmp_path.joinpath(*["d"] * 200)
+    folder.mkdir(parents=True)
+    (folder / "a.dcm").write_bytes(b"x")
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        assert [found.source.name for found in search([tmp_path])] == ["a.dcm"]
+    finally:
+        sys.setrecursionlimit(before)

@@ -10,6 +10,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import RLELossless
 
 from medpipe.cli.main import invoke
 from medpipe.errors import RequestError
@@ -301,3 +304,43 @@ def test_numbers_that_json_cannot_say_become_null(phantom, tmp_path) -> None:
 def test_the_commands_have_help_with_an_example(command, capsys) -> None:
     assert invoke([command, "--help"]) == 0
     assert f"medpipe {command} export/" in capsys.readouterr().out
+
+
+def test_a_file_that_fails_late_leaves_no_word_of_the_volumes_made_before(phantom, to_file, tmp_path) -> None:
+    axial = phantom(slices=5)
+    coronal = phantom(slices=3, orientation=(1, 0, 0, 0, 0, -1), uid="1.2.826.0.1.3680043.8.498.9")
+    first = axial.datasets[0]
+    for number, dataset in enumerate(coronal.datasets):
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = first.StudyInstanceUID, first.SeriesInstanceUID
+        dataset.FrameOfReferenceUID, dataset.InstanceNumber = first.FrameOfReferenceUID, 10 + number
+    axial.syntax = coronal.syntax = RLELossless
+    coronal.names = [f"c{name}" for name in coronal.names]
+    axial.save(tmp_path / "in")
+    folder = coronal.save(tmp_path / "in")
+    dataset = dcmread(folder / coronal.names[1])
+    dataset.PixelData = encapsulate([next(generate_frames(dataset.PixelData, number_of_frames=1))[:-60]])
+    dataset.save_as(folder / coronal.names[1])
+    result = convert([folder], tmp_path / "strict")
+    assert result.files == {"failed": 8}
+    assert not [row for row in table(tmp_path / "strict" / "files.csv") if row["volumes"]]
+    result = convert([folder], tmp_path / "warn", policy="warn")
+    assert result.files == {"converted": 7, "failed": 1}
+    written = {path.name.split(".")[0] for path in (tmp_path / "warn" / "volumes").iterdir()}
+    assert {row["volumes"] for row in table(tmp_path / "warn" / "files.csv")} == {*written, ""}
+
+
+def test_an_output_folder_inside_the_input_is_no_input(phantom, tmp_path) -> None:
+    folder = phantom().save(tmp_path / "in")
+    first = convert([folder], folder / "out").files
+    assert first == {"converted": 8}
+    assert convert([folder], folder / "out").files == first
+
+
+def test_colour_beyond_eight_bits_is_refused(phantom, tmp_path) -> None:
+    p = phantom(modality="MR", slope=None, intercept=None)
+    for dataset in p.datasets:
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+        dataset.PixelRepresentation, dataset.PixelData = 0, dataset.PixelData * 3
+    result = convert([p.save(tmp_path / "in")], tmp_path / "out")
+    assert result.files == {"failed": 8}
+    assert "8 bits" in result.volumes[0].reason

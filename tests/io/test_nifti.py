@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -187,3 +188,61 @@ def test_real_files_are_read_as_nibabel_reads_them(shared_data: Path) -> None:
         expected = np.asarray(peer.dataobj).ravel(order="F")
         np.testing.assert_allclose(volume.array.ravel(order="F"), expected, rtol=1e-6, err_msg=path.name)
         np.testing.assert_allclose(volume.affine, peer.affine, atol=1e-5, err_msg=path.name)
+
+
+def _with_bytes(path: Path, at: int, layout: str, *values) -> Path:
+    """A small whole file with some bytes of its header replaced."""
+    image = nib.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    content = bytearray(image.to_bytes())
+    struct.pack_into(layout, content, at, *values)
+    path.write_bytes(bytes(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("at", "layout", "values", "code"),
+    [
+        (40, "<8h", (3, 8, 8, 4, 1, 1, 1, 1), "surplus_voxels"),
+        (80, "<3f", (1.0, 1.0, 1.0), "voxel_size_disagrees"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_a_finding(tmp_path, at, layout, values, code) -> None:
+    volume = read_nifti(_with_bytes(tmp_path / "a.nii", at, layout, *values))
+    assert [finding.code for finding in volume.findings] == [code]
+    np.testing.assert_array_equal(np.diag(volume.affine), (2, 2, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("at", "layout", "values", "message"),
+    [
+        (112, "<2f", (np.inf, 0.0), "infinite"),
+        (72, "<h", (8,), "8 bits per voxel, but a data type of 16"),
+        (344, "4s", (b"ni1",), "pair"),
+        (80, "<f170xh", (0.0, 0), "voxel sizes"),  # without an sform
+        (80, "<f170xh", (-2.0, 0), "voxel sizes"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path, at, layout, values, message) -> None:
+    with pytest.raises(CaseFailedError, match=message):
+        read_nifti(_with_bytes(tmp_path / "a.nii", at, layout, *values))
+
+
+def test_an_offset_of_nothing_means_the_end_of_the_header(tmp_path) -> None:
+    volume = read_nifti(_with_bytes(tmp_path / "a.nii", 108, "<f", 0.0))
+    np.testing.assert_array_equal(volume.array, np.arange(512).reshape(8, 8, 8))
+
+
+def test_values_far_from_zero_keep_their_steps(tmp_path) -> None:
+    volume = read_nifti(_with_bytes(tmp_path / "a.nii", 112, "<2f", 0.001, 1e6))
+    assert len(np.unique(volume.array)) == 512
+
+
+def test_colour_is_not_scaled_and_has_eight_bits(tmp_path) -> None:
+    dtype = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+    content = bytearray(nib.Nifti1Image(np.full((2, 3, 4), 7, np.uint8).astype(dtype), np.eye(4)).to_bytes())
+    struct.pack_into("<2f", content, 112, 2.0, 1.0)
+    (tmp_path / "a.nii").write_bytes(bytes(content))
+    assert (read_nifti(tmp_path / "a.nii").array == 7).all()
+    with pytest.raises(CaseFailedError, match="8 bits"):
+        write_nifti(tmp_path / "b.nii", np.zeros((2, 3, 4, 3), np.uint16), np.eye(4), colour=True)
+    assert not (tmp_path / "b.nii").exists()

@@ -204,3 +204,16 @@ def test_a_compressed_stream_cut_short_is_never_filled_up_in_silence(
     dataset.save_as(tmp_path / "cut.dcm")
     with pytest.raises(CaseFailedError):
         read(tmp_path / "cut.dcm", "warn")
+
+
+def test_values_far_from_zero_keep_their_steps(phantom, tmp_path) -> None:
+    p = phantom(slope=0.001, intercept=1e6)
+    volume = read(p.save(tmp_path / "in"))
+    np.testing.assert_array_equal(volume.array, p.voxels.T)
+
+
+def test_an_absurd_pixel_spacing_does_not_make_one_place_of_all_slices(phantom, tmp_path) -> None:
+    p = phantom(spacing=(1e6, 1e6))
+    volume = read(p.save(tmp_path / "in"))
+    assert volume.array.shape == p.voxels.T.shape
+    np.testing.assert_allclose(volume.affine, p.affine)

@@ -659,6 +659,61 @@ def a_deflated_bomb(p, to_file):
     p.drop(7)
 
 
+@fault("time_unordered")
+def all_positions_wiped_out(p, to_file):
+    p.set(ImagePositionPatient=[0, 0, 0])
+    p.affine[:3, 3] = 1e6  # nothing can be compared with it
+
+
+def _in_colour(p, **elements) -> None:
+    for dataset in p.datasets:
+        size = dataset.Rows * dataset.Columns
+        dataset.PixelData = (dataset.PixelData * 2)[: 3 * size]
+    p.set(SamplesPerPixel=3, BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0, **elements)
+
+
+@fault("colour_unknown")
+def colour_in_shades_of_grey(p, to_file):
+    _in_colour(p, PlanarConfiguration=0)
+
+
+@fault("colour_unknown")
+def colour_without_an_order_of_samples(p, to_file):
+    _in_colour(p, PhotometricInterpretation="RGB")
+
+
+@fault("high_bit_contradicts")
+def a_high_bit_below_the_bits_stored(p, to_file):
+    p.set(HighBit=11)
+
+
+@fault("no_rescale")
+def an_intercept_without_a_slope(p, to_file):
+    p.set(RescaleSlope=None)
+
+
+@fault("no_rescale")
+def one_slice_without_rescale(p, to_file):
+    p.set([3], RescaleSlope=None, RescaleIntercept=None)
+    p.voxels[3] += 1024
+
+
+@fault("undecodable_pixels")
+def more_compressed_images_than_frames(p, to_file):
+    p.syntax = RLELossless
+    import io
+
+    from pydicom import dcmread
+
+    dataset = dcmread(io.BytesIO(to_file(p.datasets[7], RLELossless)))
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame, frame], has_bot=False)
+    p.drop(7)
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    p.extra["two.dcm"] = stream.getvalue()
+
+
 def _encapsulated(p, to_file, syntax, **elements) -> bytes:
     import io
 

@@ -6,12 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from medpipe.cli.main import invoke
 from medpipe.errors import CaseFailedError
 from medpipe.pacs.node import Node, Waits, infer_in_process
 from medpipe.pacs.routes import Destination, Route
@@ -196,3 +198,24 @@ def test_a_fault_that_quotes_the_patient_is_logged_and_kept_without_the_quote(tm
     assert str(header.PatientName) not in caplog.text
     assert str(header.PatientID) not in caplog.text
     assert "value *** of *** is wrong; given up" in caplog.text
+
+
+def test_a_fault_that_nobody_foresaw_ends_the_study_and_not_the_node(tmp_path, study) -> None:
+    class Broken(Copying):
+        def __call__(self, *call: object) -> None:
+            raise ValueError("'CANARY' is odd")
+
+    spool = filled(tmp_path, study)
+    Node(spool, None, [Route("all", "any")], NOW, Broken()).run(idle=0)
+    assert [(row.state, row.reason) for row in spool.studies()] == [("failed", "ValueError: '...' is odd")]
+
+
+def test_what_comes_in_is_put_together_in_the_spool(tmp_path, monkeypatch) -> None:
+    places = []
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(Node, "run", lambda *_: places.append(tempfile.gettempdir()))
+    routes = tmp_path / "routes.yaml"
+    routes.write_text("routes: [{name: a, bundle: cxr_pneumothorax_acm}]")
+    assert invoke(["node", "--routes", str(routes), "--spool", str(tmp_path / "spool"), "--port", "0"]) == 0
+    assert places == [str(tmp_path / "spool" / "incoming")]

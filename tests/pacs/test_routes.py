@@ -56,6 +56,10 @@ def test_one_instance_must_match_every_keyword(tmp_path) -> None:
         ("routes: [{name: a, bundle: b, send: [{host: x}]}]", "expected ae_title, host and port, or stow"),
         ("routes: [{name: a, bundle: b, send: [{stow: 'ftp://x'}]}]", "expected ae_title"),
         ("routes: [{name: a, bundle: b}, {name: a, bundle: c}]", "a name of its own"),
+        ("routes: [{name: a, bundle: b, dicom: sr}]", "'dicom' is a list"),
+        ("routes: [{name: a, bundle: b, options: [x]}]", "'options' has keys"),
+        ("routes: [{name: a, bundle: b, send: [{ae_title: A, host: h, port: 70000}]}]", "between 1 and 65535"),
+        ("routes: [{name: a, bundle: b, send: [{ae_title: LONGER_THAN_SIXTEEN, host: h, port: 1}]}]", "1 to 16"),
         ("routes: [", "cannot be read"),
         ("!!python/object/apply:os.system ['true']", "cannot be read"),
     ],
@@ -68,3 +72,7 @@ def test_wrong_files_are_refused_with_the_rule_and_the_key(tmp_path, text, messa
 def test_a_missing_file_is_named(tmp_path) -> None:
     with pytest.raises(RequestError, match="none.yaml"):
         read_routes(tmp_path / "none.yaml")
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    assert str(Destination(stow="http://bob:s3cret@h/dicom-web")) == "http://h/dicom-web"

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 from pydicom import dcmread
+from pynetdicom import AE, StoragePresentationContexts, evt
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+)
 
 from medpipe.errors import CaseFailedError, RequestError
 from medpipe.pacs.fetch import Address, fetch, is_address
@@ -69,6 +74,10 @@ def test_a_study_that_is_not_there_and_a_server_that_is_away_are_told_apart(orth
         ("dicom://host:104?PatientID=1", "CALLED_AE_TITLE"),
         ("dicomweb://h:99999/x?PatientID=1", "ort"),
         ("dicomweb://h/x?PatientIdentifier=1", "no DICOM keyword"),
+        ("dicomweb://bob:s3cret@h/x?PatientID=1", "netrc"),
+        ("dicomweb://bob:s3cret@h:99999/x?PatientID=1", "netrc"),
+        ("dicom://LONGER_THAN_SIXTEEN@h?PatientID=1", "1 to 16"),
+        ("dicom://A%5CB@h?PatientID=1", "backslash"),
         ("dicomweb://h/x", "asks for nothing"),
         ("dicomweb://h/x?PatientID=*", "asks for nothing"),
     ],
@@ -77,9 +86,39 @@ def test_wrong_addresses_are_refused_without_repeating_what_was_asked_for(text, 
     with pytest.raises(RequestError, match=message) as caught:
         Address.parse(text)
     assert "PatientID=1" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_addresses_are_told_from_paths() -> None:
     assert is_address("dicomweb://h/x?PatientID=1")
     assert not is_address("/data/dicomweb")
     assert not is_address("C://x")
+
+
+def test_instances_that_a_server_could_not_send_are_not_passed_over(study, tmp_path) -> None:
+    datasets = [dcmread(path) for path in study]
+    datasets[1].SOPClassUID = "1.2.826.0.1.3680043.9.9.9"  # of a kind that nobody asked for
+
+    def find(event):
+        yield 0xFF00, event.identifier
+
+    def get(event):
+        yield len(datasets)
+        for dataset in datasets:
+            yield 0xFF00, dataset
+
+    server = AE(ae_title="SERVER")
+    server.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    server.add_supported_context(StudyRootQueryRetrieveInformationModelGet)
+    for context in StoragePresentationContexts:
+        server.add_supported_context(context.abstract_syntax, scu_role=False, scp_role=True)
+    handlers = [(evt.EVT_C_FIND, find), (evt.EVT_C_GET, get)]
+    running = server.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    port = running.server_address[1]
+    address = Address.parse(f"dicom://SERVER@127.0.0.1:{port}?StudyInstanceUID={datasets[0].StudyInstanceUID}")
+    try:
+        with pytest.raises(CaseFailedError, match="could not send 1 instances"):
+            fetch(address, tmp_path / "got")
+    finally:
+        running.shutdown()
+    assert len(list((tmp_path / "got").rglob("*.dcm"))) == 2

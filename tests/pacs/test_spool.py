@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medpipe.errors import CaseFailedError
+from medpipe.errors import CaseFailedError, RequestError
 from medpipe.pacs.spool import Spool, file_key
 
 
@@ -62,7 +62,8 @@ def test_a_node_that_was_killed_takes_its_study_up_again(spool, tmp_path) -> Non
     spool.settle(0)
     assert spool.take() is not None
     (spool.path / "incoming" / "half.part").write_bytes(b"half")
-    again = Spool(spool.path)  # nobody called close
+    spool._own.release()  # as the system does for a killed process; nobody called close
+    again = Spool(spool.path)
     assert list((again.path / "incoming").iterdir()) == []
     taken = again.take()
     assert taken is not None
@@ -76,3 +77,11 @@ def test_a_study_that_is_tried_again_waits_for_its_time(spool) -> None:
     spool.finish(study, "ready", "server away", due=9e12)
     assert spool.take() is None
     assert spool.studies()[0].reason == "server away"
+
+
+def test_a_spool_is_for_one_node_and_its_owner_alone(spool) -> None:
+    assert spool.path.stat().st_mode & 0o077 == 0
+    with pytest.raises(RequestError, match="in use by another node"):
+        Spool(spool.path)
+    spool.close()
+    Spool(spool.path).close()

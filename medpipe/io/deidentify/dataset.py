@@ -3,7 +3,7 @@
 What the table does not list stays, with five exceptions on the safe side: private attributes that are not asked for, and
 attributes that no dictionary knows, go; group lengths and whole overlay and curve groups go; UIDs that are not registered
 get the new UID that they have elsewhere; dates, names and addresses on a network are treated as the listed ones; free text
-loses the words of the patient's and other persons' names and numbers. Numbers that are none, as 'DS' of letters, go too.
+and codes lose the words of the patient's and other persons' names and numbers. Numbers that are none, as 'DS' of letters, go too.
 """
 
 from __future__ import annotations
@@ -245,12 +245,17 @@ def _unlisted(dataset: Any, tag: Any, task: _Task) -> None:
         _empty(dataset, tag, vr, task)
     elif vr == "UR" or (vr in _DATES and not (task.profile.modified_dates and _clean(dataset, tag, vr, task))):
         del dataset[tag]
-    elif vr in TEXT and int(tag) not in _CODE_IDENTIFIERS:
+    elif (vr in TEXT and int(tag) not in _CODE_IDENTIFIERS) or (vr == "CS" and not _describes_pixels(tag)):
         _without_persons(dataset, tag, task)
     elif vr in ("DS", "IS"):
         raw = dataset.get_item(tag).value
         if isinstance(raw, bytes) and not _NUMBER_ASTEXT.fullmatch(raw):
             del dataset[tag]
+
+
+def _describes_pixels(tag: Any) -> bool:
+    """Codes without which no reader makes out the values: character set, modality, pixel format."""
+    return tag in (0x00080005, 0x00080060) or tag.group == 0x0028
 
 
 def _without_persons(dataset: Any, tag: Any, task: _Task) -> None:

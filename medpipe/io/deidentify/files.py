@@ -14,8 +14,9 @@ from medpipe.io.deidentify.burned_in import burned_in_risk, recognisable_face
 from medpipe.io.deidentify.dataset import deidentify_dataset
 from medpipe.io.deidentify.identity import patient_key
 from medpipe.io.deidentify.pseudonyms import Pseudonyms
-from medpipe.io.deidentify.streams import blank_comments, clear_embedded_overlays
+from medpipe.io.deidentify.streams import blank_comments, clear_embedded_overlays, cut_surplus
 from medpipe.io.deidentify.table import Profile
+from medpipe.io.dicom_file import check_deflated
 from medpipe.io.quiet import quiet_headers
 from medpipe.io.radiograph import file_kind
 from medpipe.io.sources import Source
@@ -112,6 +113,7 @@ def deidentify_bytes(content: bytes, settings: Settings) -> tuple[str, bytes, li
 def _deidentify(content: bytes, settings: Settings) -> tuple[str, bytes, list[str]]:
     import pydicom
 
+    check_deflated(io.BytesIO(content))
     dataset = pydicom.dcmread(io.BytesIO(content), force=True)
     if "SOPInstanceUID" not in dataset or "SOPClassUID" not in dataset:
         raise CaseSkippedError("is no DICOM instance (no SOPInstanceUID or SOPClassUID; a DICOMDIR, or a damaged file)")
@@ -125,8 +127,12 @@ def _deidentify(content: bytes, settings: Settings) -> tuple[str, bytes, list[st
     _complete_meta(dataset)
     if clear_embedded_overlays(dataset):
         remarks.append("an overlay inside the pixels was cleared")
+    if cut_surplus(dataset):
+        remarks.append("bytes after the last pixel were removed")
     if "PixelData" in dataset and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        dataset.PixelData = blank_comments(dataset.PixelData)
+        is_rle = dataset.file_meta.TransferSyntaxUID == pydicom.uid.RLELossless
+        plane = int(dataset.Rows) * int(dataset.Columns) if is_rle else 0
+        dataset.PixelData = blank_comments(dataset.PixelData, plane)
     remarks += [text for name, text in _REPLACED.items() if name in dataset]
     pseudonyms = Pseudonyms(settings.key)
     name = _output_name(dataset, pseudonyms)

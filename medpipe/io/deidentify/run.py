@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.errors import CaseSkippedError, RequestError
-from medpipe.io.atomic import write_text
+from medpipe.io.atomic import write_bytes, write_text
 from medpipe.io.deidentify.files import FileReport, Settings, deidentify_file
 from medpipe.io.deidentify.pseudonyms import Pseudonyms
 from medpipe.io.deidentify.table import Profile, edition
@@ -97,6 +97,8 @@ def _check_paths(roots: Sequence[Path], folder: Path, linkage: Path | None) -> N
             raise RequestError(f"output folder and input {number} lie in one another; name a folder elsewhere")
     if linkage is not None and target in linkage.expanduser().resolve().parents:
         raise RequestError("the linkage table identifies patients; keep it outside the output folder")
+    if linkage is not None and not linkage.expanduser().parent.is_dir():
+        raise RequestError("the folder of the linkage table does not exist")
 
 
 def _identity(settings: Settings) -> dict[str, Any]:
@@ -205,9 +207,8 @@ def _write_tables(
             {"number": report.number, "input": str(item.source), "output": report.output, "status": report.status}
             for report, item in zip(reports, found, strict=True)
         ]
-        handle = os.open(linkage.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(os.fsencode(_as_csv(("number", "input", "output", "status"), links)))
+        table = _as_csv(("number", "input", "output", "status"), links)
+        write_bytes(linkage.expanduser(), os.fsencode(table), mode=0o600)
 
 
 def _as_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:

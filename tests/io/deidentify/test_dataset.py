@@ -143,3 +143,9 @@ def test_a_sequence_in_the_guise_of_bytes_is_looked_into_or_goes(vr) -> None:
     assert (0x00186011 in read) == (vr == "UN")
     if vr == "UN":
         assert read[0x00186011].value[0].KVP == 120
+
+
+def test_codes_lose_the_names_but_not_what_describes_the_pixels() -> None:
+    dataset = deidentified(PatientName="Smith^Rgb", BodyPartExamined="SMITH KNEE", PhotometricInterpretation="RGB")
+    assert dataset.BodyPartExamined == "KNEE"
+    assert dataset.PhotometricInterpretation == "RGB"
