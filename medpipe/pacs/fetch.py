@@ -129,7 +129,8 @@ def _write(dataset: Any, folder: Path) -> None:
         path = folder / file_key(str(dataset.StudyInstanceUID)) / f"{file_key(str(dataset.SOPInstanceUID))}.dcm"
         if path.exists():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' data, whatever the results may be
+        path.parent.mkdir(exist_ok=True)
         with atomic_writer(path) as stream:
             dataset.save_as(stream, enforce_file_format=True)
     except OSError as error:

@@ -31,6 +31,7 @@ def test_pixels_and_headers_come_back_as_they_were_sent(orthanc, study, tmp_path
     sent = {dcmread(path).SOPInstanceUID: dcmread(path) for path in study}
     files = sorted((tmp_path / "got").rglob("*.dcm"))
     assert len(files) == 3
+    assert (tmp_path / "got").stat().st_mode & 0o077 == 0
     for file in files:
         got = dcmread(file)
         assert got == sent[got.SOPInstanceUID]
