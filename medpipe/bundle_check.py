@@ -28,6 +28,7 @@ _TARGETS = (
     "medpipe.data.cases.",
     "medpipe.io.cases.",
     "medpipe.io.folders.empty_folder",
+    "medpipe.io.pairs.",
     "medpipe.io.privacy.PatientWords",
     "medpipe.predictions.run_folder.RunFolder",
     "ignite.engine.",

@@ -42,9 +42,15 @@ _SEPARATOR = re.compile(r"::|#|\.")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle's folder, in MONAI's layout."""
+    """A bundle's folder, in MONAI's layout.
+
+    Attributes:
+        root: The folder.
+        overlays: Names of further config files that are merged over those of the mode, in order.
+    """
 
     root: Path
+    overlays: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,16 +63,20 @@ class Bundle:
         return self.root / "models" / "model.pt"
 
     def config_files(self, mode: str) -> list[Path]:
-        """Config files of "train", "infer" or "evaluate".
+        """Config files of "train", "infer" or "evaluate", then the overlays.
 
         Raises:
-            RequestError: The bundle has no such mode.
+            RequestError: The bundle has no such mode, or no such overlay; the message lists those it has.
         """
         files = [self.root / "configs" / name for name in MODES[mode]]
         for file in files:
             if not file.is_file():
                 raise RequestError(f"bundle '{self.name}' cannot {mode}: it has no configs/{file.name}")
-        return files
+        known = {path.stem: path for path in sorted((self.root / "configs").glob("*.yaml"))}
+        for name in self.overlays:
+            if name not in known:
+                raise RequestError(f"bundle '{self.name}' has no config '{name}'; it has {', '.join(known)}")
+        return files + [known[name] for name in self.overlays if known[name] not in files]
 
     def metadata(self) -> dict[str, Any]:
         """Content of configs/metadata.json."""

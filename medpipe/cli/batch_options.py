@@ -63,7 +63,7 @@ DicomOption = Annotated[
     typer.Option(
         "--dicom",
         rich_help_panel=_PANEL,
-        help="DICOM objects of each case for its study: sr, pr, sc. They name the patient.",
+        help="DICOM objects of each case for its study: sr, pr, sc; of a pair: dsr. They name the patient.",
     ),
 ]
 IdentifiedOption = Annotated[

@@ -37,6 +37,18 @@ from medpipe.cli.common import (
     show_json,
     split_arguments,
 )
+from medpipe.cli.pair_options import (
+    AffineOption,
+    FixedLabelsOption,
+    FixedOption,
+    MethodOption,
+    MovingLabelsOption,
+    MovingOption,
+    PairOptions,
+    PairsOption,
+    PointsOption,
+    RefineOption,
+)
 from medpipe.errors import CaseError, RequestError
 
 WatchOption = Annotated[
@@ -71,8 +83,17 @@ def run(
     watch_idle: WatchIdleOption = None,
     executor: ExecutorOption = "local",
     ray_address: RayAddressOption = None,
+    fixed: FixedOption = None,
+    moving: MovingOption = None,
+    pairs: PairsOption = None,
+    moving_labels: MovingLabelsOption = None,
+    fixed_labels: FixedLabelsOption = None,
+    points: PointsOption = None,
+    affine: AffineOption = None,
+    refine: RefineOption = None,
+    method: MethodOption = None,
 ) -> None:
-    """Run a bundle on images: scores, marks, pictures and a report.
+    """Run a bundle on images: scores and marks, or fields of pairs; pictures and a report.
 
     Every file found ends as done, skipped or failed, with its reason, in cases.csv. The same command takes up an
     interrupted run, does what is new in the input, and keeps the rest.
@@ -80,6 +101,8 @@ def run(
     Examples:
 
     [bold]medpipe infer cxr_pneumothorax_acm export/ -o out --dicom sr,sc[/bold]
+
+    [bold]medpipe infer brain_mri_registration_ldr --fixed atlas.nii.gz --moving subject.nii.gz -o out[/bold]
 
     [bold]medpipe infer cxr_pneumothorax_acm "dicomweb://127.0.0.1:8042/dicom-web?PatientID=7" -o out[/bold]
     """
@@ -100,16 +123,27 @@ def run(
         ray_address=ray_address,
     )
     output = output_folder(output, overrides)
-    given: dict[str, Any] = {
-        "dataset_dir": absolute(_inputs(paths, watch, watch_idle, output)),
-        "output_dir": str(output),
-        **overrides,
-    }
+    registration = PairOptions(
+        fixed=fixed,
+        moving=moving,
+        pairs=pairs,
+        moving_labels=moving_labels,
+        fixed_labels=fixed_labels,
+        points=points,
+        affine=affine,
+        refine=refine,
+        method=method,
+    )
+    inputs = registration.overrides(bundle, paths, overrides, watch=watch is not None)
+    if inputs is None:
+        inputs = {"dataset_dir": absolute(_inputs(paths, watch, watch_idle, output))}
+    given: dict[str, Any] = {**inputs, "output_dir": str(output), **overrides}
     given = options.overrides(bundle, "infer", given, watch=watch is not None, watch_idle=watch_idle)
     if print_command:
         print(monai_command(bundle, "infer", given))
         return
-    require_weights(bundle, overrides)
+    if registration.needs_weights(given):
+        require_weights(bundle, overrides)
     require_trust(bundle, trust=trust)
     run_batch(bundle, "infer", given)
     if not dry_run:
@@ -181,7 +215,8 @@ def summarise(
         parts = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))
         if counts.get("not reached"):
             parts += f" ({counts['not reached']} of them not reached: run the same command again)"
-        say(f"{total} files: {parts}. Reasons: {output / 'cases.csv'}")
+        what = "pair" if (output / "pairs.csv").is_file() else "file"
+        say(f"{total} {what}{'' if total == 1 else 's'}: {parts}. Reasons: {output / 'cases.csv'}")
         say(f"Report: {output / 'report' / 'index.html'}")
         say("For research use. Not a medical device.")
     if stopped_is_interrupted and run["finished"] is None:

@@ -18,6 +18,7 @@ from medpipe.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     fetch,
     import_weights,
     infer,
@@ -64,6 +65,7 @@ app.add_typer(data.app, name="data")
 app.command("deidentify")(deidentify.run)
 app.add_typer(score.app, name="score")
 app.command("report")(report.run)
+app.command("export")(export.run)
 app.command("fetch")(fetch.run)
 app.command("node")(node.run)
 app.command("import-weights")(import_weights.run)

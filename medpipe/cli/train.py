@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,11 +24,20 @@ from medpipe.cli.common import (
 )
 from medpipe.errors import AlreadyDoneError, RequestError
 
+ConfigOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--config",
+        help="Another config of the bundle, such as train_teacher, which is merged over train.yaml; may be repeated.",
+    ),
+]
+
 
 def run(
     name: Annotated[str, typer.Argument(help="Bundle name or folder.")],
     overrides: Annotated[list[str], typer.Argument(help="key=value; dataset_dir and datalist say what is trained on.")],
     output: OutputOption,
+    configs: ConfigOption = None,
     print_command: PrintCommandOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -45,15 +55,19 @@ def run(
     [bold]medpipe train cxr_pneumothorax_acm dataset_dir=siim datalist=siim/datalist.json -o out[/bold]
 
     [bold]torchrun --nproc-per-node 2 -m medpipe train cxr_pneumothorax_acm dataset_dir=siim -o out[/bold]
+
+    [bold]medpipe train brain_mri_registration_ldr --config train_teacher dataset_dir=brains -o teacher[/bold]
     """
-    bundle = find_bundle(name)
+    bundle = replace(find_bundle(name), overlays=tuple(configs or ()))
     paths, texts = split_arguments(overrides)
     if paths:
         raise RequestError(f"'{paths[0]}' is not of the form key=value; write dataset_dir={paths[0]}")
     config = bundle.config("train")
     values = parse_overrides(texts, config)
     output = output_folder(output, values)
-    given: dict[str, Any] = {"output_dir": str(output), **resolve_datalist(values)}
+    # A config that generates all it trains on has no datalist; one may be given to it all the same.
+    wants_data = config.get("datalist") is not None or values.keys() & {"datalist", "dataset_dir"}
+    given: dict[str, Any] = {"output_dir": str(output), **(resolve_datalist(values) if wants_data else values)}
     nested = {key: value for key, value in values.items() if "::" in key}
     if nested and "training_folder" in config:  # no options by name, and yet of influence
         given["training_folder::options::overrides"] = nested
@@ -74,12 +88,19 @@ def run(
 def _conclude(output: Path, finished: str, *, as_json: bool) -> None:
     if finished:
         say(finished)
-    if not (output / "model.pt").is_file():
-        raise RequestError("no weights were saved: the validation section needs images of both classes")
+    made = {name: output / file for name, file in _RESULTS.items() if (output / file).is_file()}
+    if "weights" not in made and "fields" not in made:
+        raise RequestError(
+            "no weights were saved: the metric that chooses them is undefined on the validation section (see epochs.csv)"
+        )
     if as_json:
-        show_json({"weights": str(output / "model.pt"), "epochs": str(output / "epochs.csv")})
+        show_json({name: str(path) for name, path in made.items()})
     else:
-        say(f"Weights: {output / 'model.pt'} (epochs: {output / 'epochs.csv'})")
+        say("; ".join(f"{name.capitalize()}: {path}" for name, path in made.items()))
+
+
+_RESULTS = {"weights": "model.pt", "epochs": "epochs.csv", "fields": "fields.csv"}
+"""What a training leaves, or the export of a teacher's fields."""
 
 
 def resolve_datalist(values: dict[str, Any]) -> dict[str, Any]:

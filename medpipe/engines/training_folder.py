@@ -39,13 +39,22 @@ class TrainingFolder:
     Args:
         path: The folder. It may exist if it is empty or holds this very training.
         bundle: Name of what is trained.
-        datalist: Whose content identifies the data.
+        datalist: Whose content identifies the data; None where all data are generated.
         options: Settings that change the weights (plain values).
+        weights: A file that the results depend on, by its content.
     """
 
-    def __init__(self, path: str | Path, *, bundle: str, datalist: str | Path, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        bundle: str,
+        datalist: str | Path | None,
+        options: Mapping[str, Any],
+        weights: str | Path | None = None,
+    ) -> None:
         self.path = Path(path).expanduser()
-        self._bundle, self._datalist, self._options = bundle, datalist, dict(options)
+        self._bundle, self._datalist, self._options, self._weights = bundle, datalist, dict(options), weights
         self._lock = filelock.FileLock(self.path / ".lock")
 
     def start(self) -> None:
@@ -83,7 +92,8 @@ class TrainingFolder:
         return {
             "bundle": self._bundle,
             "medpipe": medpipe.__version__,
-            "datalist_sha256": sha256_of_file(Path(self._datalist)),
+            "datalist_sha256": None if self._datalist is None else sha256_of_file(Path(self._datalist)),
+            **({} if self._weights is None else {"weights_sha256": _sha256(Path(self._weights))}),
             "processes": idist.get_world_size(),
             **json.loads(json.dumps(self._options)),
         }
@@ -153,6 +163,12 @@ class TrainingFolder:
 
     def _write(self, content: dict[str, Any]) -> None:
         write_text(self.path / _NAME, json.dumps(content, indent=2) + "\n")
+
+
+def _sha256(weights: Path) -> str:
+    if not weights.is_file():
+        raise RequestError(f"weight file '{weights}' does not exist; give weights=FILE")
+    return sha256_of_file(weights)
 
 
 def _now() -> str:

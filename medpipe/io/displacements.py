@@ -24,7 +24,6 @@ fixed grid, so oblique, flipped and permuted axes and unequal grids come out rig
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ _FSL = (*range(2006, 2010), *range(2016, 2019))
 _TRANSFORMS = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
 _IMAGES = (".mha", ".mhd", ".nrrd", ".nhdr")
 _SAME_GRID_MM = 1e-3
-_SLAB = 1 << 21
+_SLAB = 16
 
 
 def field_to_lps(field: Array, fixed_affine: Array, moving_affine: Array | None = None) -> Array:
@@ -240,8 +239,15 @@ def write_warp(path: Path, field: Array, fixed_affine: Array, moving_affine: Arr
         fixed_affine: (4, 4) of the fixed grid, RAS+.
         moving_affine: (4, 4) of the moving grid; without, the same as the fixed one.
     """
-    vectors = field_to_lps(field, fixed_affine, moving_affine)
-    _write(path, vectors[:, :, :, None], fixed_affine, "vector")
+    field = _checked(field)
+    fixed, moving = _affines(fixed_affine, moving_affine)
+    vectors = np.empty((*field.shape[1:], 1, 3), np.float32)
+    for start in range(0, len(vectors), _SLAB):  # float64 copies of a whole CT would take gigabytes
+        corner = np.eye(4)
+        corner[0, 3] = start
+        part = field[:, start : start + _SLAB]
+        vectors[start : start + _SLAB, :, :, 0] = field_to_lps(part, fixed @ corner, moving @ corner)
+    _write(path, vectors, fixed_affine, "vector")
 
 
 def read_field(
@@ -318,24 +324,12 @@ def field_on_grid(
         (3, X, Y, Z) float32, in voxels of the original moving grid; and (X, Y, Z) bool, the voxels whose centres lie
         within the cropped grid, so that their displacement is no continuation.
     """
-    from scipy.ndimage import map_coordinates
+    from medpipe.io.sampling import field_between_grids
 
     field = np.ascontiguousarray(_checked(field), dtype=np.float32)
-    shape = tuple(int(n) for n in fixed_shape)
     to_crop = np.linalg.inv(fixed_crop_affine) @ fixed_affine
     back = np.linalg.inv(moving_affine) @ moving_crop_affine
-    result, inside = np.empty((3, *shape), np.float32), np.empty(shape, bool)
-    ends = np.array(field.shape[1:])[:, None, None, None] - 1
-    step = max(1, _SLAB // max(1, math.prod(shape[1:])))
-    for start in range(0, shape[0], step):  # float64 copies of a whole CT would take gigabytes
-        stop = min(start + step, shape[0])
-        voxels = np.mgrid[start:stop, : shape[1], : shape[2]].astype(np.float64)
-        places = _mapped(to_crop, voxels)
-        # Rounding must not put the corner voxels of an equal grid outside.
-        inside[start:stop] = ((places >= -1e-6) & (places <= ends + 1e-6)).all(axis=0)
-        moved = places + [map_coordinates(component, places, order=1, mode="nearest") for component in field]
-        result[:, start:stop] = _mapped(back, moved) - voxels
-    return result, inside
+    return field_between_grids(field, to_crop, back, fixed_shape)
 
 
 def _mapped(affine: Array, points: Array) -> Array:
@@ -380,16 +374,29 @@ def _simpleitk() -> Any:
 
 
 def _write(path: Path, array: Array, affine: Array, intent: str) -> None:
+    """Write components last, one after the other: whole copies of a CT's field would take gigabytes."""
     import nibabel as nib
-    from isal import igzip
+    from isal import isal_zlib
 
-    image = nib.Nifti1Image(array.astype(np.float32), np.asarray(affine, dtype=np.float64))
-    image.header.set_intent(intent)
-    image.header.set_xyzt_units("mm")
-    content = image.to_bytes()
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.float32)
+    header.set_data_shape(array.shape)
+    header.set_zooms((*np.linalg.norm(affine[:3, :3], axis=0), *[1.0] * (array.ndim - 3)))
+    image = nib.Nifti1Image(np.zeros(1, np.float32).reshape([1] * array.ndim), np.asarray(affine, dtype=np.float64))
+    for name in ("qform", "sform"):
+        getattr(header, f"set_{name}")(*getattr(image.header, f"get_{name}")(coded=True))
+    header.set_intent(intent)
+    header.set_xyzt_units("mm")
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    header.set_slope_inter(1, 0)
+    # No time in the header of the .gz: the same field is the same file.
+    packer: Any = isal_zlib.compressobj(COMPRESSION, wbits=31) if Path(path).name.endswith(".gz") else None
     with atomic_writer(Path(path)) as stream:
-        # No time in the header of the .gz: the same field is the same file.
-        stream.write(igzip.compress(content, COMPRESSION, mtime=0) if Path(path).name.endswith(".gz") else content)
+        for part in (header.binaryblock + bytes(4), *array.T):
+            content: Any = part if isinstance(part, bytes) else np.ascontiguousarray(part, np.float32)
+            stream.write(content if packer is None else packer.compress(content))
+        if packer is not None:
+            stream.write(packer.flush())
 
 
 def _read_nifti(path: Path, fixed_affine: Array, shape: tuple[int, ...], moving_affine: Array | None) -> Array:

@@ -39,6 +39,8 @@ class VTN(nn.Module):
         Two (B, 1, X, Y, Z), sizes multiples of 64, to (B, 3, X, Y, Z) in voxels, float32.
     """
 
+    last = "upsamp1to0"
+
     def __init__(self, channels: int = 16, *, flow_multiplier: float = 1.0, padding: str = "tf_same") -> None:
         super().__init__()
         self.flow_multiplier = flow_multiplier
@@ -86,6 +88,8 @@ class StridedVoxelMorph(nn.Module):
     Shape:
         Two (B, 1, X, Y, Z), sizes multiples of 16, to (B, 3, X, Y, Z) in voxels, float32.
     """
+
+    last = "flow"
 
     def __init__(self, channels: int = 16, *, flow_multiplier: float = 1.0, padding: str = "tf_same") -> None:
         super().__init__()
@@ -144,6 +148,7 @@ class RCN(Cascade):
         channels: Channels of its first level.
         repeats: Apply every dense network so many times in a row, with the same weights.
         affine_init: ``uniform_scaling``, as published, or ``small``, which starts training at the identity.
+        dense_init: Likewise, of the last layer of each dense network: as published, training starts from folded fields.
         padding: ``tf_same``, as published, or ``symmetric``.
         warp_gradient: See ``Cascade``.
         half_resolution: See ``Cascade``.
@@ -162,6 +167,7 @@ class RCN(Cascade):
         channels: int = 16,
         repeats: int = 1,
         affine_init: str = "uniform_scaling",
+        dense_init: str = "uniform_scaling",
         padding: str = "tf_same",
         warp_gradient: bool = True,
         half_resolution: bool = False,
@@ -173,7 +179,11 @@ class RCN(Cascade):
             raise ValueError(f"repeats and channels must be at least 1, found {repeats} and {channels}")
         three_sizes(image_size, 64)
         build = RCN_BASES[choose("base network", base, RCN_BASES)]
+        choose("dense_init", dense_init, ("uniform_scaling", "small"))
         networks = [build(channels, flow_multiplier=1 / n_cascades, padding=padding) for _ in range(n_cascades)]
+        if dense_init == "small":
+            for network in networks:
+                nn.init.normal_(network.layers[network.last].weight, std=1e-5)  # type: ignore[index,arg-type,union-attr]
         super().__init__(
             [network for network in networks for _ in range(repeats)],
             AffineNetwork(image_size, init=affine_init, padding=padding),

@@ -10,7 +10,7 @@ from medpipe.errors import RequestError
 from medpipe.networks.backbones import load_backbone_weights
 from medpipe.networks.state_dicts import check_state_dict, read_state_dict
 
-__all__ = ["load_backbone", "load_weights"]
+__all__ = ["load_backbone", "load_weights", "start_from"]
 
 
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
@@ -39,6 +39,15 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
         ) from error
     network.load_state_dict(state)
     return network.eval()
+
+
+def start_from(network: nn.Module, path: str | Path | None) -> nn.Module:
+    """``load_weights`` for a network that is to be trained on; None leaves it as initialised.
+
+    Raises:
+        RequestError: As ``load_weights``.
+    """
+    return network if path is None else load_weights(network, path).train()
 
 
 def load_backbone(network: nn.Module, path: str | Path | None) -> nn.Module:

@@ -28,17 +28,24 @@ def without_place(case: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in case.items() if name != "image"}, "key": case_key(case)}
 
 
+_MANY = 16
+"""Files whose stamps are kept one by one; those of a series of slices are hashed."""
+
+
 def stamp_of(image: Any) -> str:
-    """Size and time of last change of each file behind a case's image; empty where one is not there.
+    """Size and time of last change of each file behind a case's image (of a folder, all in it); empty where one is not there.
 
     Args:
         image: One name (see ``io.sources``) or a list of them.
     """
     try:
-        facts = [source.path.stat() for source in _sources(image)]
+        facts = [path.stat() for source in _sources(image) for path in _files(source)]
     except OSError:
         return ""
-    return ",".join(f"{fact.st_size}:{fact.st_mtime_ns}" for fact in facts)
+    stamps = [f"{fact.st_size}:{fact.st_mtime_ns}" for fact in facts]
+    if len(stamps) > _MANY:
+        return hashlib.sha256(",".join(stamps).encode()).hexdigest()
+    return ",".join(stamps)
 
 
 def digest_of(image: Any) -> str:
@@ -87,9 +94,16 @@ def _sources(image: Any) -> list[Source]:
 
 def _streams(source: Source) -> Iterator[BinaryIO]:
     if source.member is None and source.path.is_dir():
-        yield from (path.open("rb") for path in sorted(source.path.rglob("*")) if path.is_file())
+        yield from (path.open("rb") for path in _files(source))
     else:
         yield source.open()
+
+
+def _files(source: Source) -> list[Path]:
+    """The file, or all files of a folder by name."""
+    if source.member is None and source.path.is_dir():
+        return [path for path in sorted(source.path.rglob("*")) if path.is_file()]
+    return [source.path]
 
 
 def _add(digest: Any, stream: BinaryIO) -> None:

@@ -35,6 +35,7 @@ from medpipe.reports.provenance import provenance_section
 from medpipe.reports.reader_study import reader_study_section
 from medpipe.reports.registration import registration_section
 from medpipe.reports.registration_pairs import registration_pairs_section
+from medpipe.reports.run_pairs import run_pairs_section, run_pictures_section
 
 __all__ = ["write_report"]
 
@@ -44,6 +45,7 @@ SECTIONS = {
     "cohort": "Cohort",
     "figures": "Main results",
     "registration": "Registration accuracy",
+    "run_pairs": "Pairs",
     "registration_pairs": "Pairs in pictures",
     "curves": "Curves",
     "operating_points": "Operating points",
@@ -111,6 +113,8 @@ def _context(
         "methods": methods_section(run, results, comparison, metadata),
         "versions": provenance_section(folder, run, results),
     }
+    if run is not None:
+        sections |= {"run_pairs": run_pairs_section(folder), "registration_pairs": run_pictures_section(folder)}
     if results is not None:
         sections |= _result_sections(results, comparison)
         sections["registration_pairs"] = registration_pairs_section(folder, results)

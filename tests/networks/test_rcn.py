@@ -232,3 +232,14 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
 def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"built for images \(64, 64, 64\), found \(128, 128, 128\)"):
         small(n_cascades=0)(*torch.zeros(2, 1, 1, 128, 128, 128))
+
+
+@pytest.mark.parametrize("base", ["vtn", "voxelmorph"])
+def test_training_may_start_at_the_identity(base) -> None:
+    torch.manual_seed(0)
+    network = RCN(64, n_cascades=2, base=base, channels=2, affine_init="small", dense_init="small")
+    fixed, moving = torch.rand(2, 1, 1, 64, 64, 64)
+    with torch.no_grad():
+        assert network(fixed, moving).field.abs().max() < 0.05
+    with pytest.raises(ValueError, match="dense_init"):
+        RCN(64, dense_init="large")

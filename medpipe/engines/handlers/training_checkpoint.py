@@ -35,17 +35,18 @@ class TrainingCheckpoint:
         folder: Where checkpoint.pt goes.
         objects: By name, all that changes in training: networks, optimizers, schedulers, handlers that remember; each
             with ``state_dict`` (tensors, numbers, texts, lists and dictionaries only: nothing is unpickled) and
-            ``load_state_dict``. The trainer's gradient scaler, where it has one, goes with them.
+            ``load_state_dict``; None for what this training has not. The trainer's gradient scaler, where it has one, goes with them.
 
     Raises:
         ValueError: An object has no state.
     """
 
     def __init__(self, folder: str | Path, objects: Mapping[str, Any]) -> None:
+        objects = {name: item for name, item in objects.items() if item is not None}
         without = [name for name, item in objects.items() if not hasattr(item, "load_state_dict")]
         if without:
             raise ValueError(f"a checkpoint takes objects with state_dict and load_state_dict; '{without[0]}' has none")
-        self.path, self.objects = Path(folder) / _NAME, dict(objects)
+        self.path, self.objects = Path(folder) / _NAME, objects
 
     def attach(self, engine: Engine) -> None:
         """Load at the start, save at the end of each epoch."""

@@ -1,0 +1,94 @@
+"""Which runtime computes a bundle's network: torch itself, or ONNX Runtime with an exported file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from medpipe.errors import RequestError
+
+from ..choices import choose
+from ..weights import load_weights
+from .onnx_network import OnnxNetwork
+from .packages import require_packages
+
+__all__ = ["RUNTIMES", "load_network", "runtime_identity"]
+
+RUNTIMES = ("torch", "onnx")
+
+
+def load_network(
+    network: nn.Module,
+    weights: str | Path,
+    *,
+    runtime: str = "torch",
+    exported: str | Path | None = None,
+    image_size: int | Sequence[int] | None = None,
+    threads: int = 1,
+) -> nn.Module:
+    """A network ready to infer.
+
+    Args:
+        network: As defined by the bundle.
+        weights: Its weight file.
+        runtime: ``torch``, or ``onnx`` to let ONNX Runtime compute on the CPU.
+        exported: File that ``medpipe export`` made of this network with these weights, for ``onnx``.
+        image_size: Size of the images, one number or one per axis.
+        threads: Threads of ONNX Runtime; those of torch are set elsewhere.
+
+    Returns:
+        The network with its weights, or an ``OnnxNetwork`` that is called alike.
+
+    Raises:
+        RequestError: A file is missing or does not fit, or ONNX Runtime is not installed.
+        ValueError: The runtime is unknown.
+    """
+    if choose("runtime", runtime, RUNTIMES) == "torch":
+        return load_weights(network, weights)
+    onnx = OnnxNetwork(_named(exported), threads)
+    if onnx.facts.get("weights_sha256") != _sha256(weights):
+        raise RequestError(f"'{exported}' was not exported with the weights '{weights}'; export the bundle again")
+    expected = [image_size] * (len(onnx.shape) - 2) if isinstance(image_size, int) else image_size
+    if expected is not None and list(onnx.shape[2:]) != list(expected):
+        raise RequestError(
+            f"'{exported}' takes images of {_times(onnx.shape[2:])}, and this run has {_times(expected)}; "
+            "export the bundle with the same image_size=..."
+        )
+    return onnx.eval()
+
+
+def runtime_identity(runtime: str = "torch", exported: str | Path | None = None) -> dict[str, Any]:
+    """What run.json says of the runtime: its name, and of an exported file the SHA-256.
+
+    Raises:
+        RequestError: The file is missing.
+        ValueError: The runtime is unknown.
+    """
+    if choose("runtime", runtime, RUNTIMES) == "torch":
+        return {"name": runtime}
+    require_packages(["onnxruntime"], "onnx")
+    return {"name": runtime, "version": version("onnxruntime"), "exported_sha256": _sha256(_named(exported))}
+
+
+def _named(exported: str | Path | None) -> Path:
+    if exported is None:
+        raise RequestError(
+            "runtime onnx needs the exported network: exported=FILE, made by 'medpipe export BUNDLE -o FILE'"
+        )
+    return Path(exported)
+
+
+def _sha256(path: str | Path) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise RequestError(f"file '{path}' cannot be read ({error.strerror})") from error
+
+
+def _times(sizes: Sequence[Any]) -> str:
+    return " x ".join(map(str, sizes))

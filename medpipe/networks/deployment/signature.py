@@ -1,0 +1,80 @@
+"""Names and shapes of what a network takes and gives, from a bundle's metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from medpipe.errors import RequestError
+
+from ..blocks.cascade import Cascade
+from ..blocks.coarse import CoarseRegistration
+
+__all__ = ["Signature", "is_registration", "signature_of"]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a network takes and gives.
+
+    Attributes:
+        inputs: Shape without the batch of each input, by name, in the order of the call.
+        outputs: Names, in order.
+        dynamic_batch: Whether the batch is of any size; else it is 1.
+    """
+
+    inputs: dict[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+    dynamic_batch: bool
+
+    def random_inputs(self, batch: int, seed: int) -> list[Tensor]:
+        """Uniform noise in [0, 1), a tensor (batch, *shape) for each input."""
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.rand(batch, *shape, generator=generator) for shape in self.inputs.values()]
+
+
+def is_registration(network: nn.Module) -> bool:
+    """Whether a network maps (fixed, moving) to a ``Registration``."""
+    return isinstance(network, Cascade | CoarseRegistration)
+
+
+def signature_of(
+    network: nn.Module, data_format: Mapping[str, Any], image_size: int | Sequence[int] | None = None
+) -> Signature:
+    """The signature of a network.
+
+    Args:
+        network: A registration network takes "fixed" and "moving" and gives "warped" and "field", one pair at a
+            time; others have the names of the metadata, and any batch.
+        data_format: ``network_data_format`` of metadata.json.
+        image_size: Size that the network is built for, where it is not the metadata's.
+
+    Raises:
+        RequestError: The metadata do not say what is needed.
+    """
+    try:
+        inputs = {str(name): _shape(facts, image_size) for name, facts in data_format["inputs"].items()}
+        outputs = tuple(map(str, data_format["outputs"]))
+        first = next(iter(inputs.values()))
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise RequestError(
+            "metadata.json names no usable inputs and outputs: network_data_format must give num_channels and "
+            f"spatial_shape, whole numbers, of each input ({type(error).__name__}: {error})"
+        ) from error
+    if is_registration(network):
+        size = (1, *first[1:])
+        return Signature({"fixed": size, "moving": size}, ("warped", "field"), dynamic_batch=False)
+    return Signature(inputs, outputs, dynamic_batch=True)
+
+
+def _shape(facts: Mapping[str, Any], image_size: int | Sequence[int] | None) -> tuple[int, ...]:
+    shape = facts["spatial_shape"]
+    if isinstance(image_size, int):
+        shape = [image_size] * len(shape)
+    elif image_size is not None:
+        shape = image_size
+    return (int(facts["num_channels"]), *(int(size) for size in shape))
