@@ -59,6 +59,13 @@ WatchIdleOption = Annotated[
     float | None,
     typer.Option("--watch-idle", min=0.1, rich_help_panel="Batch", help="End the watch after so many idle seconds."),
 ]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(rich_help_panel="Batch", help="What runs the network: torch, or onnx with --exported."),
+]
+ExportedOption = Annotated[
+    Path | None, typer.Option(rich_help_panel="Batch", help="File of 'medpipe export', for --runtime onnx.")
+]
 
 
 def run(
@@ -83,6 +90,8 @@ def run(
     watch_idle: WatchIdleOption = None,
     executor: ExecutorOption = "local",
     ray_address: RayAddressOption = None,
+    runtime: RuntimeOption = None,
+    exported: ExportedOption = None,
     fixed: FixedOption = None,
     moving: MovingOption = None,
     pairs: PairsOption = None,
@@ -138,7 +147,9 @@ def run(
     if inputs is None:
         inputs = {"dataset_dir": absolute(_inputs(paths, watch, watch_idle, output))}
     given: dict[str, Any] = {**inputs, "output_dir": str(output), **overrides}
-    given = options.overrides(bundle, "infer", given, watch=watch is not None, watch_idle=watch_idle)
+    own = {"watch": watch is not None, "watch_idle": watch_idle, "runtime": runtime}
+    own["exported"] = None if exported is None else str(absolute([exported]))
+    given = options.overrides(bundle, "infer", given, **own)
     if print_command:
         print(monai_command(bundle, "infer", given))
         return
