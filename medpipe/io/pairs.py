@@ -7,7 +7,7 @@ A request names a fixed and moving images (one fixed for all moving ones, or as 
     points                         landmarks of the moving image, see ``medpipe.io.points``
     case                           name of the pair; else those of the two images
 
-Paths in a table are relative to its folder.
+Paths in a table are relative to its folder. A table for ``medpipe score registration`` may be given as it is.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ __all__ = ["ROLES", "PairRequest", "find_pairs"]
 
 ROLES = ("fixed", "moving", "moving_labels", "fixed_labels", "points")
 """What the paths of a pair are, in the order in which a case's "image" lists them; "" for those that are not given."""
+
+_OF_SCORING = {"pair": "case", "moving_points": "points"}
+_FOR_SCORING = ("fixed_points", "fixed_subject", "moving_subject", "field", "seconds", "memory_mb")
+"""Columns of a table for scoring: those that mean one of ours, and those that registration has no use for."""
 
 Paths = str | Path | Sequence[str | Path] | None
 
@@ -238,7 +242,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
-            names = [name.strip() for name in reader.fieldnames or ()]
+            names = [_OF_SCORING.get(name.strip(), name.strip()) for name in reader.fieldnames or ()]
             known = (*ROLES, "case")
             for name in ("fixed", "moving"):
                 if name not in names:
@@ -246,7 +250,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                         f"table '{path}' lacks the column '{name}'; it has {', '.join(names) or 'none'}"
                     )
             for name in names:
-                if name not in known or names.count(name) > 1:
+                if name not in (*known, *_FOR_SCORING) or names.count(name) > 1:
                     raise InputDataError(f"table '{path}': column '{name}'; expected each once of {', '.join(known)}")
             reader.fieldnames = names
             for row in reader:

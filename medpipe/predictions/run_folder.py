@@ -300,7 +300,8 @@ class RunFolder:
 
     def _origin(self) -> dict[str, list[str]]:
         """Where the run came from, as it may be shown."""
-        command = [Path(sys.argv[0]).name, *map(_without_query, sys.argv[1:])]
+        program = Path(sys.argv[0]).name
+        command = ["medpipe" if program == "__main__.py" else program, *map(_without_query, sys.argv[1:])]
         return {"inputs": list(map(self.hide, self.inputs)), "command": list(map(self.hide, command))}
 
     def _write_run(self, more: dict[str, Any]) -> None:

@@ -75,6 +75,16 @@ def methods_section(
     return {"paragraphs": paragraphs, "references": cite.listed} if paragraphs else None
 
 
+_RADIOGRAPHS = (
+    "DICOM pixels passed through the modality and VOI transformations of the standard, MONOCHROME1 was inverted, and grey "
+    "values were scaled between the 1st and 99th percentile."
+)
+_VOLUMES = (
+    "Volumes were turned to RAS+ axes, each cropped to the body part, resampled to the network's grid and scaled to [0, 1]; "
+    "fields were brought to the fixed image's own grid through world coordinates, and images and labels were warped once."
+)
+
+
 def _inference(run: dict[str, Any], metadata: dict[str, Any], cite: Citations) -> str:
     identity, versions = run["identity"], run["versions"]
     options = [f"{key} {value}" for key, value in identity["options"].items()]
@@ -82,12 +92,12 @@ def _inference(run: dict[str, Any], metadata: dict[str, Any], cite: Citations) -
     settings = f" ({'; '.join([', '.join(options), *weights] if options else weights)})" if options or weights else ""
     name = " ".join(part for part in (identity["bundle"], metadata.get("version", "")) if part)
     method = cite(*metadata.get("references", []))
+    registers = {"fixed", "moving"} <= metadata.get("network_data_format", {}).get("inputs", {}).keys()
+    done = "Pairs of volumes were registered" if registers else "Images were read and scored"
     return (
-        f"Images were read and scored with medpipe {versions['medpipe']} and its bundle {name}{settings}"
+        f"{done} with medpipe {versions['medpipe']} and its bundle {name}{settings}"
         f"{' ' + method if method else ''} on PyTorch {versions.get('torch', '(version unknown)')} and MONAI "
-        f"{versions.get('monai', '(version unknown)')} {cite('monai')}. DICOM pixels passed through the modality and VOI "
-        "transformations of the standard, MONOCHROME1 was inverted, and grey values were scaled between the 1st and 99th "
-        "percentile."
+        f"{versions.get('monai', '(version unknown)')} {cite('monai')}. {_VOLUMES if registers else _RADIOGRAPHS}"
     )
 
 

@@ -144,6 +144,15 @@ def test_a_table_is_relative_to_its_folder_and_may_name_its_pairs(volume, tmp_pa
     assert cases[0]["image"] == [fixed, moving, "", "", ""]
 
 
+def test_a_table_for_scoring_is_taken_as_it_is(volume, tmp_path) -> None:
+    fixed, moving = volume("f.nii"), volume("m.nii")
+    (tmp_path / "p.csv").write_text("1,2,3\n")
+    columns = "pair,fixed,moving,moving_points,fixed_points,fixed_subject,moving_subject,field,seconds,memory_mb"
+    cases = find_pairs(table(tmp_path, f"{columns}\nfirst,f.nii,m.nii,p.csv,,a,b,,,\n"))
+    assert states(cases) == [("first", "pending")]
+    assert cases[0]["image"] == [fixed, moving, "", "", str(tmp_path / "p.csv")]
+
+
 def test_each_row_that_cannot_be_done_fails_alone_and_all_add_up(volume, tmp_path) -> None:
     volume("f.nii"), volume("m.nii"), volume("n.nii")
     (tmp_path / "empty.nii").touch()

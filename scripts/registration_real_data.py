@@ -1,0 +1,168 @@
+"""Registration of real volumes of subjects that no network saw: Dice, folding and time of each method.
+
+    python scripts/registration_real_data.py hippocampus ROOT OUT [--pairs 40] [--methods network,demons,...] [key=value ...]
+    python scripts/registration_real_data.py brains DATA OUT ...
+
+"hippocampus" takes the test section of `medpipe data prepare msd_task04_hippocampus ROOT`. "brains" takes the real scan of
+VoxelMorph's repository (DATA/brain_mri/voxelmorph) and the second label map of SynthSeg's (DATA/brain_mri/synthseg_labelmaps),
+painted in the greys of T1, both ways; their labels are FreeSurfer's. Each method is `medpipe infer
+brain_mri_registration_ldr --pairs ...` followed by `medpipe score registration`; "network+30" refines each field by 30
+gradient steps, "affine:network" aligns beforehand. What is finished in OUT is not
+done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from medpipe.data.lookalikes.deformable_shapes import paint
+from medpipe.data.registration_datalist import entry_below, load_registration_datalist
+from medpipe.data.registration_pairs import pairs
+from medpipe.io.nifti import write_nifti
+
+COLUMNS = ("case", "fixed", "moving", "fixed_labels", "moving_labels", "fixed_subject", "moving_subject")
+GREYS = {
+    **dict.fromkeys((2, 41, 7, 46), 0.8),  # white matter
+    **dict.fromkeys((3, 42, 8, 47, 17, 53, 18, 54), 0.5),  # cortex, hippocampus, amygdala
+    **dict.fromkeys((4, 43, 5, 44, 14, 15), 0.12),  # ventricles
+    **dict.fromkeys((10, 49), 0.62),
+    **dict.fromkeys((11, 50, 26, 58), 0.52),
+    **dict.fromkeys((12, 51), 0.56),
+    **dict.fromkeys((13, 52), 0.68),
+    **dict.fromkeys((16, 28, 60, 85), 0.72),
+}
+"""In T1, of FreeSurfer's labels."""
+STRUCTURES = [2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 28, 41, 42, 43, 46, 47, 49, 50, 51, 52, 53, 54, 60]
+METHODS = "network,network+30,affine:network+30,affine,demons,bspline"
+
+
+def medpipe(*arguments: object) -> int:
+    """Run one command."""
+    return subprocess.run([sys.executable, "-m", "medpipe", *map(str, arguments)], check=False).returncode
+
+
+def hippocampus_table(root: Path, out: Path, count: int) -> Path:
+    """Pairs of test subjects, drawn with a fixed seed."""
+    datalist = out / "datalist.json"
+    if not datalist.is_file():
+        medpipe("data", "prepare", "msd_task04_hippocampus", root, "-o", datalist)
+    content = load_registration_datalist(datalist)
+    found = pairs(content, "test")
+    rows = []
+    for index in np.random.default_rng(0).permutation(len(found))[:count]:
+        fixed, moving = (entry_below(entry, root) for entry in found[int(index)])
+        rows.append(
+            {
+                "case": f"{fixed['case']}-{moving['case']}",
+                "fixed": fixed["image"],
+                "moving": moving["image"],
+                "fixed_labels": fixed["label"],
+                "moving_labels": moving["label"],
+                "fixed_subject": fixed["subject"],
+                "moving_subject": moving["subject"],
+            }
+        )
+    write(out / "pairs.csv", rows, COLUMNS)
+    return out / "pairs.csv"
+
+
+def brains_table(data: Path, out: Path) -> Path:
+    """A real scan and a painted label map, each as the fixed image of the other."""
+    folder = out / "volumes"
+    folder.mkdir(exist_ok=True)
+    scan = np.load(data / "brain_mri/voxelmorph/data/test_scan.npz")
+    to_ras = np.array(
+        [[-1.0, 0, 0, 160], [0, 0, 1, 0], [0, -1, 0, 192], [0, 0, 0, 1]]
+    )  # its axes run left, down, forward
+    write_nifti(folder / "scan.nii.gz", scan["vol"].astype(np.float32), to_ras)
+    write_nifti(folder / "scan_labels.nii.gz", only(scan["seg"].astype(np.int16)), to_ras)
+    image = nib.load(data / "brain_mri/synthseg_labelmaps/data/training_label_maps/training_seg_02.nii.gz")
+    labels = np.asarray(image.dataobj).astype(np.int16)
+    labels[~np.isin(labels, [*GREYS])] = 0
+    greys = np.zeros(labels.max() + 1)
+    greys[[*GREYS]] = [*GREYS.values()]
+    write_nifti(folder / "painted.nii.gz", paint(np.random.default_rng(0), labels, greys), image.affine)
+    write_nifti(folder / "painted_labels.nii.gz", only(labels), image.affine)
+    rows = []
+    for fixed, moving in (("scan", "painted"), ("painted", "scan")):
+        named = (("fixed", fixed), ("moving", moving))
+        files = {f"{role}{what}": folder / f"{name}{what}.nii.gz" for role, name in named for what in ("", "_labels")}
+        rows.append({"case": f"{fixed}-{moving}", "fixed_subject": fixed, "moving_subject": moving, **files})
+    write(out / "pairs.csv", rows, COLUMNS)
+    return out / "pairs.csv"
+
+
+def only(labels: np.ndarray) -> np.ndarray:
+    """The structures that are scored; the rest is background."""
+    return np.where(np.isin(labels, STRUCTURES), labels, 0)
+
+
+def write(path: Path, rows: list[dict], columns: tuple[str, ...]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def run(method: str, table: Path, out: Path, more: list[str]) -> Path:
+    """Register all pairs by a method and score them; returns results.json."""
+    name, _, steps = method.rpartition(":")[2].partition("+")
+    aligned = method.rpartition(":")[0]
+    folder = out / method.replace(":", "_").replace("+", "_")
+    options = ["--method", name, "--refine", steps or 0, "--affine", aligned or "none", "--workers", 0]
+    medpipe("infer", "brain_mri_registration_ldr", "--pairs", table, *options, "-o", folder, "fields=warp", *more)
+    seconds = {row["case"]: row for row in read(folder / "pairs.csv")}
+    rows = []
+    for row in read(table):
+        field = folder / "cases" / row["case"] / "field_Warp.nii.gz"
+        own = {name: str(Path(row[name]).absolute()) for name in ("fixed", "moving", "fixed_labels", "moving_labels")}
+        time = seconds.get(row["case"], {}).get("network_seconds", "")
+        rows.append(
+            {**row, **own, "pair": row["case"], "field": str(field) if field.is_file() else "", "seconds": time}
+        )
+    scored = out / f"{folder.name}_score"
+    columns = ("pair", *COLUMNS[1:], "field", "seconds")
+    write(out / f"{folder.name}.csv", rows, columns)
+    if not (scored / "results.json").is_file():
+        medpipe("score", "registration", out / f"{folder.name}.csv", "-o", scored)
+    return scored / "results.json"
+
+
+def main() -> None:
+    """Register, score, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=["hippocampus", "brains"])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--methods", default=METHODS)
+    given = parser.parse_intermixed_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    more = list(given.overrides)
+    if given.kind == "hippocampus":
+        table = hippocampus_table(given.source, given.out, given.pairs)
+        more.append("body_part=whole")
+    else:
+        table = brains_table(given.source, given.out)
+    for method in given.methods.split(","):
+        results = json.loads(run(method, table, given.out, more).read_text(encoding="utf-8"))
+        for estimate in results["headline"]:
+            print(method, estimate["text"])
+
+
+if __name__ == "__main__":
+    main()
