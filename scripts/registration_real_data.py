@@ -2,10 +2,12 @@
 
     python scripts/registration_real_data.py hippocampus ROOT OUT [--pairs 40] [--methods network,demons,...] [key=value ...]
     python scripts/registration_real_data.py brains DATA OUT ...
+    python scripts/registration_real_data.py training DATA OUT
 
 "hippocampus" takes the test section of `medpipe data prepare msd_task04_hippocampus ROOT`. "brains" takes the real scan of
 VoxelMorph's repository (DATA/brain_mri/voxelmorph) and the second label map of SynthSeg's (DATA/brain_mri/synthseg_labelmaps),
-painted in the greys of T1, both ways; their labels are FreeSurfer's. Each method is `medpipe infer
+painted in the greys of T1, both ways; their labels are FreeSurfer's. "training" writes the other label map and its mirror image as the
+data set OUT/datalist.json that the shipped weights learnt from, and prints its greys. Each method is `medpipe infer
 brain_mri_registration_ldr --pairs ...` followed by `medpipe score registration`; "network+30" refines each field by 30
 gradient steps, "affine:network" aligns beforehand. What is finished in OUT is not
 done again.
@@ -24,7 +26,11 @@ import nibabel as nib
 import numpy as np
 
 from medpipe.data.lookalikes.deformable_shapes import paint
-from medpipe.data.registration_datalist import entry_below, load_registration_datalist
+from medpipe.data.registration_datalist import (
+    entry_below,
+    load_registration_datalist,
+    write_registration_datalist,
+)
 from medpipe.data.registration_pairs import pairs
 from medpipe.io.nifti import write_nifti
 
@@ -34,10 +40,12 @@ GREYS = {
     **dict.fromkeys((3, 42, 8, 47, 17, 53, 18, 54), 0.5),  # cortex, hippocampus, amygdala
     **dict.fromkeys((4, 43, 5, 44, 14, 15), 0.12),  # ventricles
     **dict.fromkeys((10, 49), 0.62),
-    **dict.fromkeys((11, 50, 26, 58), 0.52),
+    **dict.fromkeys((11, 50), 0.52),
+    **dict.fromkeys((26, 58), 0.53),
     **dict.fromkeys((12, 51), 0.56),
     **dict.fromkeys((13, 52), 0.68),
-    **dict.fromkeys((16, 28, 60, 85), 0.72),
+    **dict.fromkeys((28, 60, 85), 0.7),
+    16: 0.75,
 }
 """In T1, of FreeSurfer's labels."""
 STRUCTURES = [2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 28, 41, 42, 43, 46, 47, 49, 50, 51, 52, 53, 54, 60]
@@ -100,6 +108,32 @@ def brains_table(data: Path, out: Path) -> Path:
     return out / "pairs.csv"
 
 
+def training_set(data: Path, out: Path) -> None:
+    """Label maps with the labels in order from 0 on: the first for training, the second for choosing among epochs."""
+    values = [0, *sorted(GREYS)]
+    order = np.zeros(1000, np.uint8)
+    order[values] = range(len(values))
+    entries: dict[str, list[dict[str, str]]] = {"1": [], "2": []}
+    for subject in entries:
+        path = data / f"brain_mri/synthseg_labelmaps/data/training_label_maps/training_seg_0{subject}.nii.gz"
+        image = nib.as_closest_canonical(nib.load(path))
+        labels = order[np.asarray(image.dataobj).astype(int)]
+        inside = np.argwhere(labels)
+        first, last = np.maximum(inside.min(0) - 6, 0), inside.max(0) + 7
+        labels = labels[tuple(map(slice, first, last))]
+        for name, turned in ((f"ss{subject}", labels), (f"ss{subject}m", labels[::-1])):
+            greys = np.array([0, *(GREYS[value] for value in values[1:])], np.float32)
+            write_nifti(out / f"{name}_label.nii.gz", turned, np.eye(4))
+            write_nifti(out / f"{name}.nii.gz", greys[turned], np.eye(4))
+            files = {"image": f"{name}.nii.gz", "label": f"{name}_label.nii.gz"}
+            entries[subject].append({"case": name, "subject": subject, **files, "modality": "MR"})
+    labels_by_name = {str(number): str(value) for number, value in enumerate(values) if number}
+    head = {"name": "brain_label_maps", "description": "painted label maps", "generated": True, "split": "by subject"}
+    parts = {"training": entries["1"], "validation": entries["2"], "test": [], "pairs": {}}
+    write_registration_datalist({**head, "labels": labels_by_name, **parts}, out / "datalist.json")
+    print(f'"greys={[0, *(GREYS[value] for value in values[1:])]}"')
+
+
 def only(labels: np.ndarray) -> np.ndarray:
     """The structures that are scored; the rest is background."""
     return np.where(np.isin(labels, STRUCTURES), labels, 0)
@@ -144,7 +178,7 @@ def run(method: str, table: Path, out: Path, more: list[str]) -> Path:
 def main() -> None:
     """Register, score, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["hippocampus", "brains"])
+    parser.add_argument("kind", choices=["hippocampus", "brains", "training"])
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("overrides", nargs="*")
@@ -153,6 +187,9 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     given.out.mkdir(parents=True, exist_ok=True)
     more = list(given.overrides)
+    if given.kind == "training":
+        training_set(given.source, given.out)
+        return
     if given.kind == "hippocampus":
         table = hippocampus_table(given.source, given.out, given.pairs)
         more.append("body_part=whole")
