@@ -54,6 +54,8 @@ def start(task: Callable[[], int]) -> int:
     """Run ``task`` in a process of its own, forked from this one, which has everything imported; returns its id."""
     import torch
 
+    # A run that is killed while it talks to the server that forks decoders may take it along.
+    multiprocessing.forkserver.ensure_running()
     pid = os.fork()
     if pid:
         return pid
