@@ -14,8 +14,12 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def _logging_enabled() -> Iterator[None]:
-    """A bundle that was run in this process keeps libraries' notices off the terminal; the next test may look for some."""
+def _logging_as_at_the_start() -> Iterator[None]:
+    """A bundle that was run in this process hushed libraries, and its handlers write to a stream that is closed by now."""
+    for logger in (logging.root, *map(logging.getLogger, list(logging.root.manager.loggerDict))):
+        for handler in list(logger.handlers):
+            if getattr(getattr(handler, "stream", None), "closed", False):
+                logger.removeHandler(handler)
     yield
     logging.disable(logging.NOTSET)
 

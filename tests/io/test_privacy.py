@@ -82,8 +82,8 @@ def test_a_name_is_hidden_whatever_stands_between_its_parts(family, given_name) 
     hide = name_hider([f"{family}^{given_name}"])
     for between in ("^", "_", " ", "-", ", ", "/", ""):
         for name in (f"{family}{between}{given_name}", f"{given_name}{between}{family}"):
-            shown = hide(f"0/{name.upper()}/1.dcm")
-            assert set(shown.replace("***", "").removesuffix(".dcm")) <= set("0/1^_ -,")
+            shown = hide(f"0/{name.upper()}/1")
+            assert set(shown.replace("***", "")) <= set("0/1^_ -,")
 
 
 def test_all_names_ids_and_dates_of_a_header_are_gathered() -> None:
