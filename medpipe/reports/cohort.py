@@ -57,7 +57,12 @@ def _run_steps(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
         for name in ("skipped", "failed")
     ]
     return [
-        {"label": "pairs found" if " <- " in rows[0].get("file", "") else "files found", "n": len(rows), "detail": [], "out": left_out},
+        {
+            "label": "pairs found" if " <- " in rows[0].get("file", "") else "files found",
+            "n": len(rows),
+            "detail": [],
+            "out": left_out,
+        },
         {"label": "done", "n": status["done"], "detail": [], "out": []},
     ]
 
