@@ -342,7 +342,8 @@ def test_a_sheared_grid_has_no_surface_distance(study) -> None:
 
 @pytest.mark.shared_data
 def test_real_lung_landmarks_in_lps_millimetres_are_read_through_grids_of_two_sizes(study, shared_data) -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK as sitk
+
     folder = shared_data / "ct" / "elastix_lung" / "examples" / "data"
     names = {side: folder / f"CT_3D_lung_{side}_point_set_corrected.txt" for side in ("fixed", "moving")}
     points = {side: np.loadtxt(path, skiprows=2) for side, path in names.items()}

@@ -61,7 +61,8 @@ def test_what_is_no_landmark_file_is_refused(tmp_path, name, text, message) -> N
 
 
 def test_a_volume_of_itk_has_the_affine_that_nifti_gives(tmp_path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK as sitk
+
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     nib.save(nib.Nifti1Image(array, AFFINE), tmp_path / "a.nii.gz")
     sitk.WriteImage(sitk.ReadImage(str(tmp_path / "a.nii.gz")), str(tmp_path / "a.mha"))
