@@ -20,10 +20,10 @@ from medpipe.predictions.journal import CaseResult
 from medpipe.predictions.persistence import persistently
 from medpipe.predictions.run_folder import RunFolder
 
-__all__ = ["ClusterRun", "require_ray"]
+__all__ = ["ClusterRun", "connect", "require_ray"]
 
-_DEPTH = 4
-"""Cases that a worker has at a time: one in the network, one decoded, one being decoded, one that waits."""
+_DEPTH = 8
+"""Cases that a worker has at a time: decoding, decoded, in the network, being written, on their way here and there."""
 
 _LOSSES = 5
 """Workers that may be lost under a case before it counts as the cause."""
@@ -33,6 +33,9 @@ _POLL = 0.2
 
 _FAREWELL = 3
 """Seconds that workers have to remove their files before they are killed."""
+
+_ANSWER = 2**20
+"""Bytes up to which an answer comes back by itself; larger ones take the way through Ray's store, a tenth of a case."""
 
 _END: dict[str, Any] = {}
 
@@ -49,6 +52,25 @@ def require_ray() -> Any:
     except ImportError as error:
         raise RequestError("--executor ray needs Ray, which is not installed: pip install 'medpipe[ray]'") from error
     return ray
+
+
+def connect(address: str | None = None) -> None:
+    """Join a Ray cluster.
+
+    Args:
+        address: Of a running one; None takes RAY_ADDRESS, or starts one on this machine where that is not set.
+
+    Raises:
+        RequestError: There is none at the address.
+    """
+    # Not None: Ray would then look for the last cluster of this machine, and wait minutes where that is gone.
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    own = {"include_dashboard": False, "_system_config": {"max_direct_call_object_size": _ANSWER}}
+    try:
+        require_ray().init(address, log_to_driver=False, **(own if address == "local" else {}))
+    except (ConnectionError, ValueError, TimeoutError) as error:
+        text = str(error).strip().split("\n", 1)[0]
+        raise RequestError(f"no Ray cluster at '{address}' ({text}); start one with 'ray start'") from error
 
 
 @dataclass
@@ -72,7 +94,7 @@ class ClusterRun:
         cases: What to do; may give None for "nothing at present".
         request: JSON with "bundle" (its folder), "mode" and "overrides", from which a worker builds the evaluator.
         workers: Their number; None takes the cluster's GPUs, or its CPUs where it has none.
-        address: Of a running cluster; None starts one on this machine.
+        address: Of a running cluster; None takes RAY_ADDRESS, or starts a cluster on this machine where that is not set.
     """
 
     def __init__(
@@ -101,7 +123,7 @@ class ClusterRun:
         ray = self._ray = require_ray()
         mine = not ray.is_initialized()
         if mine:
-            self._connect()
+            connect(self._address)
         try:
             self._spread()
         finally:
@@ -109,13 +131,6 @@ class ClusterRun:
             sweep_remains()
             if mine:
                 ray.shutdown()
-
-    def _connect(self) -> None:
-        try:
-            self._ray.init(self._address, include_dashboard=None if self._address else False, log_to_driver=False)
-        except (ConnectionError, ValueError, TimeoutError) as error:
-            text = str(error).strip().split("\n", 1)[0]
-            raise RequestError(f"no Ray cluster at '{self._address}' ({text}); start one with 'ray start'") from error
 
     def _new_worker(self) -> _Worker:
         from medpipe.batch.cluster_worker import ClusterWorker

@@ -63,7 +63,7 @@ DicomOption = Annotated[
     typer.Option(
         "--dicom",
         rich_help_panel=_PANEL,
-        help="DICOM objects of each case for its study: sr, pr, sc; of a pair: dsr. They name the patient.",
+        help="DICOM objects of each case for its study: sr, pr, sc, seg; of a pair: dsr. They name the patient.",
     ),
 ]
 IdentifiedOption = Annotated[
@@ -76,7 +76,10 @@ ExecutorOption = Annotated[
     str, typer.Option("--executor", rich_help_panel=_PANEL, help="local (this machine's processes) or ray (a cluster).")
 ]
 RayAddressOption = Annotated[
-    str | None, typer.Option("--ray-address", rich_help_panel=_PANEL, help="Of a running cluster; else one is started.")
+    str | None,
+    typer.Option(
+        "--ray-address", rich_help_panel=_PANEL, help="Of a running cluster, or RAY_ADDRESS; else one is started."
+    ),
 ]
 
 

@@ -49,7 +49,7 @@ def run(
           - name: chest
             when: {Modality: [CR, DX]}
             bundle: cxr_pneumothorax_acm
-            dicom: [sr, sc]
+            dicom: [sr, seg]
             send: [{ae_title: ORTHANC, host: 127.0.0.1, port: 4242}]
 
     Example: [bold]medpipe node --routes routes.yaml --spool /srv/medpipe --quiet 60[/bold]

@@ -5,7 +5,7 @@ routes:
     when: {Modality: [CR, DX]}      # DICOM keywords; one instance of the study must match them all
     bundle: cxr_pneumothorax_acm
     options: {num_workers: 1}       # overrides of the bundle's configuration
-    dicom: [sr, sc]                 # DICOM objects to make of the results
+    dicom: [sr, seg]                # DICOM objects to make of the results
     send:
       - {ae_title: ORTHANC, host: 127.0.0.1, port: 4242}
       - {stow: "http://127.0.0.1:8042/dicom-web"}
@@ -24,7 +24,7 @@ from medpipe.errors import RequestError
 __all__ = ["Destination", "Route", "ae_title_of", "read_routes"]
 
 _KEYS = {"name", "when", "bundle", "options", "dicom", "send"}
-_OBJECTS = ("sr", "pr", "sc")
+_OBJECTS = ("sr", "pr", "sc", "seg")
 
 
 @dataclass(frozen=True)

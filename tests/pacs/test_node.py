@@ -152,7 +152,7 @@ def test_a_study_goes_in_by_c_store_and_its_report_comes_back_to_the_server(
     from pydicom import dcmread
 
     server = {"ae_title": "ORTHANC", "host": "127.0.0.1", "port": orthanc.dicom_port}
-    process = started(tmp_path, free_port, "--quiet", "0.5", "--idle", "1", dicom=["sr", "sc"], send=[server])
+    process = started(tmp_path, free_port, "--quiet", "0.5", "--idle", "1", dicom=["sr", "sc", "seg"], send=[server])
     assert storescu(free_port, study).returncode == 0
     _, text = process.communicate(timeout=120)
     assert "studies: 1 done" in text
@@ -164,10 +164,19 @@ def test_a_study_goes_in_by_c_store_and_its_report_comes_back_to_the_server(
         assert header.StudyInstanceUID == dcmread(study[0]).StudyInstanceUID
         assert header.PatientID == "CANARY-7"  # it goes back to its patient
         kinds.setdefault(header.Modality, []).append(path)
-    assert {kind: len(paths) for kind, paths in kinds.items()} == {"SR": 3, "OT": 3}
+    assert {kind: len(paths) for kind, paths in kinds.items()} == {"SR": 3, "OT": 3, "SEG": 3}
     shown = subprocess.run(["dsrdump", str(kinds["SR"][0])], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert "not for clinical use" in shown.stdout
+    for path in kinds["SEG"]:
+        made = dcmread(path)
+        (source,) = made.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+        (radiograph,) = (
+            dcmread(file) for file in study if dcmread(file).SOPInstanceUID == source.ReferencedSOPInstanceUID
+        )
+        assert made.pixel_array.squeeze().shape == (radiograph.Rows, radiograph.Columns)
+    read = subprocess.run(["dcm2json", str(kinds["SEG"][0])], capture_output=True, text=True, check=False)
+    assert read.returncode == 0, read.stderr
 
 
 def test_infer_takes_the_address_of_a_server_and_does_not_keep_what_was_asked_for(tmp_path, study, orthanc) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys as Keys
 
-from medpipe.errors import CaseFailedError
+from medpipe.errors import CaseFailedError, RequestError
 from medpipe.predictions.dicom_output.producer import Producer
 from medpipe.predictions.dicom_output.write import check_kinds, write_dicom_results
 from medpipe.predictions.journal import CaseResult
 from medpipe.predictions.overlays import draw_marks
 from medpipe.predictions.persistence import persistently
 from medpipe.predictions.run_folder import RunFolder
+from medpipe.transforms.regions import FoundRegion
 
 __all__ = ["RunRecorder"]
 
@@ -37,14 +38,19 @@ class RunRecorder:
         pictures: Draw the marks on each case's "picture" (cases/<case>/marks.png).
         dicom: DICOM objects to write beside it, such as "sr,sc"; see ``medpipe.predictions.dicom_output``. Cases that are
             no DICOM files have none.
+        region: Makes the mask of a "seg" from a case's "pred".
 
     Raises:
-        RequestError: A kind of DICOM object is unknown.
+        RequestError: A kind of DICOM object is unknown, or the bundle has no region for a segmentation.
     """
 
-    def __init__(self, run_folder: RunFolder, *, pictures: bool = True, dicom: str = "") -> None:
-        self.run_folder, self.pictures = run_folder, pictures
+    def __init__(
+        self, run_folder: RunFolder, *, pictures: bool = True, dicom: str = "", region: FoundRegion | None = None
+    ) -> None:
+        self.run_folder, self.pictures, self.region = run_folder, pictures, region
         self.dicom = check_kinds(dicom)
+        if "seg" in self.dicom and region is None:
+            raise RequestError("dicom=seg: this bundle finds no regions; choose sr, pr or sc")
         self._waiting: list[Future[None]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -101,9 +107,22 @@ class RunRecorder:
         source = str(case[Keys.IMAGE].meta["filename_or_obj"])
         folder = self.run_folder.case_folder(case["case"])
         try:
-            write_dicom_results(source, folder, self.dicom, producer, marks=output["marks"], score=output["score"])
+            write_dicom_results(
+                source,
+                folder,
+                self.dicom,
+                producer,
+                marks=output["marks"],
+                score=output["score"],
+                **self._mask(case, output),
+            )
         except CaseFailedError as error:  # the result stands in the tables all the same
             case["reason"] = "; ".join(filter(None, [case["reason"], f"no DICOM objects: {error}"]))
+
+    def _mask(self, case: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+        if self.region is None or "seg" not in self.dicom:
+            return {}
+        return {"mask": self.region(output[Keys.PRED], case[Keys.IMAGE]), "segments": {1: self.region.label}}
 
     def _close(self, engine: Engine) -> None:
         for future in self._waiting:
