@@ -62,7 +62,7 @@ def teacher_fields(given: argparse.Namespace, cascades: int) -> Path:
     """The folder of a teacher's fields of the training pairs."""
     if given.teacher == "demons":
         return demons_fields(given, given.out / "demons_fields")
-    folder, size = given.out / f"teacher_{cascades}", [f"n_cascades={cascades}", f"channels={given.teacher_channels}"]
+    folder, size = given.out / f"teacher_{cascades}", [f"n_cascades={cascades}", f"channels={given.teacher_channels}", f"base={given.teacher_base}", f"affine={given.teacher_affine}"]
     length = [f"max_epochs={given.epochs}", f"epoch_length={given.teacher_iterations // given.epochs}"]
     train(given, folder, "--config", "train_teacher", *size, *length, *given.teacher_options)
     weights, export = f"weights={folder / 'model.pt'}", given.out / f"fields_{cascades}"
@@ -173,6 +173,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--cascades", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--teacher", choices=["rcn", "demons"], default="rcn")
+    parser.add_argument("--teacher-base", choices=["vtn", "voxelmorph"], default="vtn", help="vtn needs a grid of 64")
+    parser.add_argument("--teacher-affine", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--teacher-channels", type=int, default=8)
     parser.add_argument("--teacher-iterations", type=int, default=5000)
     parser.add_argument("--demons-iterations", type=int, default=50)
@@ -208,7 +210,13 @@ def main() -> None:
         fields = teacher_fields(given, cascades)
         rows += scores(None, test, cascades=str(cascades), method="before", seed="")
         if given.teacher == "rcn":
-            network = RCN(given.image_size, n_cascades=cascades, channels=given.teacher_channels)
+            network = RCN(
+                given.image_size,
+                n_cascades=cascades,
+                channels=given.teacher_channels,
+                base=given.teacher_base,
+                affine=given.teacher_affine,
+            )
             load_weights(network, given.out / f"teacher_{cascades}" / "model.pt")
             rows += scores(network, test, cascades=str(cascades), method="teacher", seed="")
         for seed in given.seeds:

@@ -229,7 +229,7 @@ def _texts(dataset: Any, tag: int) -> list[str]:
         element = dataset.get(tag)
         value = None if element is None else element.value
     except Exception:  # a value that cannot be converted: its bytes are hidden as they are
-        raw = getattr(dataset.get_item(tag), "value", b"")
+        raw = getattr(dataset.get_item(tag, keep_deferred=True), "value", b"")
         value = raw.decode("latin-1") if isinstance(raw, bytes) else None
     if value is None:
         return []

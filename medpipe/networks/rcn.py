@@ -142,10 +142,11 @@ class RCN(Cascade):
     """The recursive cascade: affine network, then ``n_cascades`` dense networks with weights of their own.
 
     Args:
-        image_size: Size of the images, one number or (X, Y, Z), multiples of 64.
+        image_size: Size of the images, one number or (X, Y, Z), multiples of 64, with ``voxelmorph`` of 16.
         n_cascades: Dense networks, 0 (affine alone) to 10. Each predicts with ``flow_multiplier`` 1 / n_cascades.
         base: Dense network, ``vtn`` or ``voxelmorph``.
         channels: Channels of its first level.
+        affine: Begin with the affine network; without it, for pairs that are aligned already, there is at least one dense one.
         repeats: Apply every dense network so many times in a row, with the same weights.
         affine_init: ``uniform_scaling``, as published, or ``small``, which starts training at the identity.
         dense_init: Likewise, of the last layer of each dense network: as published, training starts from folded fields.
@@ -165,6 +166,7 @@ class RCN(Cascade):
         n_cascades: int = 3,
         base: str = "vtn",
         channels: int = 16,
+        affine: bool = True,
         repeats: int = 1,
         affine_init: str = "uniform_scaling",
         dense_init: str = "uniform_scaling",
@@ -173,12 +175,13 @@ class RCN(Cascade):
         half_resolution: bool = False,
         checkpointing: bool = False,
     ) -> None:
-        if not 0 <= n_cascades <= 10:
-            raise ValueError(f"n_cascades must be 0 to 10, found {n_cascades}")
+        least = 0 if affine else 1
+        if not least <= n_cascades <= 10:
+            raise ValueError(f"n_cascades must be {least} to 10, found {n_cascades}")
         if repeats < 1 or channels < 1:
             raise ValueError(f"repeats and channels must be at least 1, found {repeats} and {channels}")
-        three_sizes(image_size, 64)
         build = RCN_BASES[choose("base network", base, RCN_BASES)]
+        three_sizes(image_size, 64 if base == "vtn" else 16)
         choose("dense_init", dense_init, ("uniform_scaling", "small"))
         networks = [build(channels, flow_multiplier=1 / n_cascades, padding=padding) for _ in range(n_cascades)]
         if dense_init == "small":
@@ -186,7 +189,7 @@ class RCN(Cascade):
                 nn.init.normal_(network.layers[network.last].weight, std=1e-5)  # type: ignore[index,arg-type,union-attr]
         super().__init__(
             [network for network in networks for _ in range(repeats)],
-            AffineNetwork(image_size, init=affine_init, padding=padding),
+            AffineNetwork(image_size, init=affine_init, padding=padding) if affine else None,
             warp_gradient=warp_gradient,
             half_resolution=half_resolution,
             checkpointing=checkpointing,

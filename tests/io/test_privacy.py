@@ -136,3 +136,14 @@ def test_libraries_that_quote_headers_are_silent_and_speak_again_afterwards(capl
 def test_warnings_of_other_modules_pass() -> None:
     with pytest.warns(UserWarning, match="ours"), quiet_libraries():
         warnings.warn("ours", UserWarning, stacklevel=1)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"19700131"])
+def test_a_birth_date_of_an_unknown_kind_is_no_obstacle(value) -> None:
+    from pydicom.dataelem import RawDataElement
+    from pydicom.tag import Tag
+
+    dataset = Dataset()
+    tag = Tag("PatientBirthDate")
+    dataset._dict[tag] = RawDataElement(tag, "D\x13", len(value or b""), value, 0, False, True)
+    assert patient_words(dataset) == (("19700131",) if value else ())

@@ -243,3 +243,23 @@ def test_training_may_start_at_the_identity(base) -> None:
         assert network(fixed, moving).field.abs().max() < 0.05
     with pytest.raises(ValueError, match="dense_init"):
         RCN(64, dense_init="large")
+
+
+@pytest.mark.parametrize("size", [16, 32, (48, 32, 80)])
+def test_the_voxelmorph_base_takes_grids_that_are_too_small_for_six_halvings(size) -> None:
+    network = RCN(size, n_cascades=1, channels=2, base="voxelmorph", affine_init="small")
+    shape = (size,) * 3 if isinstance(size, int) else size
+    fixed, moving = torch.rand(2, 1, 1, *shape)
+    result = network(fixed, moving)
+    assert result.field.shape == (1, 3, *shape)
+    assert result.field.abs().max() < 0.1  # it starts at the identity
+    with pytest.raises(ValueError, match="multiples of 64"):
+        RCN(size, n_cascades=1)
+
+
+def test_a_cascade_without_the_affine_network_has_the_dense_ones_alone() -> None:
+    network = RCN(64, n_cascades=2, channels=2, affine=False)
+    assert network(*pair()).affine is None
+    assert sum(p.numel() for p in network.parameters()) == 2 * sum(p.numel() for p in VTN(2).parameters())
+    with pytest.raises(ValueError, match="1 to 10, found 0"):
+        RCN(64, n_cascades=0, affine=False)

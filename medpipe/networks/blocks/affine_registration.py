@@ -8,6 +8,7 @@ https://github.com/aioz-ai/LDR_ALDK. Layer names are those of the published chec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ class AffineNetwork(nn.Module):
     """Ten convolutions down to a 64th of the size, and two bias-free heads over what remains.
 
     Args:
-        image_size: Size of the images, one number or (X, Y, Z), multiples of 64. The heads' kernels depend on it.
+        image_size: Size of the images, one number or (X, Y, Z), multiples of 16. The heads' kernels depend on it.
         init: ``uniform_scaling``, as published: the untrained map is random, but small. ``small``: heads N(0, 1e-5),
             so that training starts at the identity.
         padding: Padding of the strided convolutions, see ``SameConv3d``.
@@ -48,13 +49,13 @@ class AffineNetwork(nn.Module):
         self, image_size: int | Sequence[int] = 128, *, init: str = "uniform_scaling", padding: str = "tf_same"
     ) -> None:
         super().__init__()
-        self.image_size = three_sizes(image_size, 64)
+        self.image_size = three_sizes(image_size, 16)
         widths = [16, 32, 64, 64, 128, 128, 256, 256, 512, 512]
         names = ["conv1", "conv2", "conv3", "conv3_1", "conv4", "conv4_1", "conv5", "conv5_1", "conv6", "conv6_1"]
         self.layers = nn.ModuleDict()
         for name, inside, out in zip(names, [2, *widths], widths, strict=False):
             self.layers[name] = SameConv3d(inside, out, 1 if name.endswith("_1") else 2, padding_kind=padding)
-        self.heads = _heads(512, [n // 64 for n in self.image_size])
+        self.heads = _heads(512, [math.ceil(n / 64) for n in self.image_size])
         _initialise(self, init)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Affine:
