@@ -62,7 +62,15 @@ def teacher_fields(given: argparse.Namespace, cascades: int) -> Path:
     """The folder of a teacher's fields of the training pairs."""
     if given.teacher == "demons":
         return demons_fields(given, given.out / "demons_fields")
-    folder, size = given.out / f"teacher_{cascades}", [f"n_cascades={cascades}", f"channels={given.teacher_channels}", f"base={given.teacher_base}", f"affine={given.teacher_affine}"]
+    folder, size = (
+        given.out / f"teacher_{cascades}",
+        [
+            f"n_cascades={cascades}",
+            f"channels={given.teacher_channels}",
+            f"base={given.teacher_base}",
+            f"affine={given.teacher_affine}",
+        ],
+    )
     length = [f"max_epochs={given.epochs}", f"epoch_length={given.teacher_iterations // given.epochs}"]
     train(given, folder, "--config", "train_teacher", *size, *length, *given.teacher_options)
     weights, export = f"weights={folder / 'model.pt'}", given.out / f"fields_{cascades}"

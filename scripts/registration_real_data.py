@@ -2,11 +2,15 @@
 
     python scripts/registration_real_data.py hippocampus ROOT OUT [--pairs 40] [--methods network,demons,...] [key=value ...]
     python scripts/registration_real_data.py brains DATA OUT ...
+    python scripts/registration_real_data.py colin|slabs|ct DATA OUT ...
     python scripts/registration_real_data.py training DATA OUT
 
 "hippocampus" takes the test section of `medpipe data prepare msd_task04_hippocampus ROOT`. "brains" takes the real scan of
 VoxelMorph's repository (DATA/brain_mri/voxelmorph) and the second label map of SynthSeg's (DATA/brain_mri/synthseg_labelmaps),
-painted in the greys of T1, both ways; their labels are FreeSurfer's. "training" writes the other label map and its mirror image as the
+painted in the greys of T1, both ways; their labels are FreeSurfer's. "colin" takes that scan and Colin27, both ways, with the twelve
+deep grey structures that FreeSurfer and the AAL atlas both name, which the two draw differently: no method reaches 1. "slabs"
+takes the slabs of four children (PTBP) in all twelve pairs, with four tissues. "ct" deforms TotalSegmentator's example by twelve known
+fields and adds noise to both images; 500 points of the body are carried along exactly, and the bundle is the liver's. "training" writes the other label map and its mirror image as the
 data set OUT/datalist.json that the shipped weights learnt from, and prints its greys. Each method is `medpipe infer
 brain_mri_registration_ldr --pairs ...` followed by `medpipe score registration`; "network+30" refines each field by 30
 gradient steps, "affine:network" aligns beforehand. What is finished in OUT is not
@@ -24,6 +28,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
+from scipy import ndimage
 
 from medpipe.data.lookalikes.deformable_shapes import paint
 from medpipe.data.registration_datalist import (
@@ -33,8 +39,16 @@ from medpipe.data.registration_datalist import (
 )
 from medpipe.data.registration_pairs import pairs
 from medpipe.io.nifti import write_nifti
+from medpipe.transforms.random_fields import one_to_one_displacement
 
-COLUMNS = ("case", "fixed", "moving", "fixed_labels", "moving_labels", "fixed_subject", "moving_subject")
+COLUMNS = (
+    *("case", "fixed", "moving", "fixed_labels", "moving_labels", "fixed_points", "moving_points"),
+    *("fixed_subject", "moving_subject"),
+)
+AAL = {17: 37, 53: 38, 18: 41, 54: 42, 11: 71, 50: 72, 12: 73, 51: 74, 13: 75, 52: 76, 10: 77, 49: 78}
+"""FreeSurfer's label and the atlas' of hippocampus, amygdala, caudate, putamen, pallidum and thalamus."""
+NOISE = 20
+"""Standard deviation of what is added to both images of a CT pair, in HU."""
 GREYS = {
     **dict.fromkeys((2, 41, 7, 46), 0.8),  # white matter
     **dict.fromkeys((3, 42, 8, 47, 17, 53, 18, 54), 0.5),  # cortex, hippocampus, amygdala
@@ -48,6 +62,8 @@ GREYS = {
     16: 0.75,
 }
 """In T1, of FreeSurfer's labels."""
+SEGMENTED = [1, 2, 3, 5, 6, 7]
+"""TotalSegmentator's spleen, kidneys, liver, stomach and pancreas."""
 STRUCTURES = [2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 28, 41, 42, 43, 46, 47, 49, 50, 51, 52, 53, 54, 60]
 METHODS = "network,network+30,affine:network+30,affine,demons,bspline"
 
@@ -86,12 +102,7 @@ def brains_table(data: Path, out: Path) -> Path:
     """A real scan and a painted label map, each as the fixed image of the other."""
     folder = out / "volumes"
     folder.mkdir(exist_ok=True)
-    scan = np.load(data / "brain_mri/voxelmorph/data/test_scan.npz")
-    to_ras = np.array(
-        [[-1.0, 0, 0, 160], [0, 0, 1, 0], [0, -1, 0, 192], [0, 0, 0, 1]]
-    )  # its axes run left, down, forward
-    write_nifti(folder / "scan.nii.gz", scan["vol"].astype(np.float32), to_ras)
-    write_nifti(folder / "scan_labels.nii.gz", only(scan["seg"].astype(np.int16)), to_ras)
+    scan(data, folder)
     image = nib.load(data / "brain_mri/synthseg_labelmaps/data/training_label_maps/training_seg_02.nii.gz")
     labels = np.asarray(image.dataobj).astype(np.int16)
     labels[~np.isin(labels, [*GREYS])] = 0
@@ -99,10 +110,95 @@ def brains_table(data: Path, out: Path) -> Path:
     greys[[*GREYS]] = [*GREYS.values()]
     write_nifti(folder / "painted.nii.gz", paint(np.random.default_rng(0), labels, greys), image.affine)
     write_nifti(folder / "painted_labels.nii.gz", only(labels), image.affine)
+    return table_of(out, [("scan", "painted"), ("painted", "scan")])
+
+
+def scan(data: Path, folder: Path) -> np.ndarray:
+    """VoxelMorph's scan as a NIfTI file with its labels, which are returned."""
+    arrays = np.load(data / "brain_mri/voxelmorph/data/test_scan.npz")
+    to_ras = np.array(
+        [[-1.0, 0, 0, 160], [0, 0, 1, 0], [0, -1, 0, 192], [0, 0, 0, 1]]
+    )  # its axes run left, down, forward
+    write_nifti(folder / "scan.nii.gz", arrays["vol"].astype(np.float32), to_ras)
+    labels = arrays["seg"].astype(np.int16)
+    write_nifti(folder / "scan_labels.nii.gz", only(labels), to_ras)
+    return labels
+
+
+def colin_table(data: Path, out: Path) -> Path:
+    """The scan and Colin27, each as the fixed image of the other."""
+    folder = out / "volumes"
+    folder.mkdir(exist_ok=True)
+    labels = scan(data, folder)
+    affine = nib.load(folder / "scan.nii.gz").affine
+    write_nifti(folder / "scan_labels.nii.gz", np.where(np.isin(labels, [*AAL]), labels, 0), affine)
+    home = data / "brain_mri/colin27_aal/Resources/templates"
+    image, atlas = nib.load(home / "ch2.nii.gz"), nib.load(home / "aal.nii.gz")
+    brain = np.asarray(nib.load(home / "aal.nii.gz").dataobj)
+    renamed = np.zeros(brain.shape, np.int16)
+    for own, theirs in AAL.items():
+        renamed[brain == theirs] = own
+    write_nifti(folder / "colin.nii.gz", np.asarray(image.dataobj).astype(np.float32), image.affine)
+    write_nifti(folder / "colin_labels.nii.gz", renamed, atlas.affine)
+    return table_of(out, [("scan", "colin"), ("colin", "scan")])
+
+
+def slabs_table(data: Path, out: Path) -> Path:
+    """All pairs of the four children."""
+    folder = out / "volumes"
+    folder.mkdir(exist_ok=True)
+    for number in range(1, 5):
+        for name, to in (("ilist", ""), ("slist", "_labels")):
+            image = nib.load(data / f"brain_mri/ptbp_slabs/data/JLF/{name}{number}.nii.gz")
+            values = np.asarray(image.dataobj)
+            write_nifti(
+                folder / f"child{number}{to}.nii.gz", values.astype(np.int16 if to else np.float32), image.affine
+            )
+    names = [f"child{number}" for number in range(1, 5)]
+    return table_of(out, [(fixed, moving) for fixed in names for moving in names if fixed != moving])
+
+
+def ct_table(data: Path, out: Path, count: int = 12) -> Path:
+    """One scan and deformed copies of it; moving(x) is fixed(x + u(x)), so a point x of the copy lies at x + u(x)."""
+    folder = out / "volumes"
+    folder.mkdir(exist_ok=True)
+    home = data / "ct/totalsegmentator"
+    image, labels = nib.load(home / "example_ct_sm.nii.gz"), np.asarray(nib.load(home / "example_seg.nii.gz").dataobj)
+    values, draw = np.asarray(image.dataobj).astype(np.float32), np.random.default_rng(0)
+    kept = np.where(np.isin(labels, SEGMENTED), labels, 0).astype(np.int16)
+    body = ndimage.binary_erosion(ndimage.binary_opening(values > -300, iterations=2), iterations=4)
+    for number in range(count):
+        generator = torch.Generator().manual_seed(number)
+        field = one_to_one_displacement(values.shape, (12.0, 24.0), 1.0, generator).numpy()
+        at = np.indices(values.shape) + field
+        warped = ndimage.map_coordinates(values, at, order=1, mode="nearest")
+        inside = np.argwhere(body)
+        points = inside[draw.choice(len(inside), 500, replace=False)].astype(float)
+        partners = points + field[(slice(None), *points.astype(int).T)].T
+        for name, array in (("fixed", values), ("moving", warped)):
+            noisy = array + draw.normal(0, NOISE, array.shape).astype(np.float32)
+            write_nifti(folder / f"{name}{number}.nii.gz", noisy, image.affine)
+        write_nifti(folder / f"fixed{number}_labels.nii.gz", kept, image.affine)
+        moved = ndimage.map_coordinates(kept, at, order=0, mode="nearest")
+        write_nifti(folder / f"moving{number}_labels.nii.gz", moved, image.affine)
+        for name, places in (("fixed", partners), ("moving", points)):
+            rows = [{"x": x, "y": y, "z": z} for x, y, z in places.tolist()]
+            write(folder / f"{name}{number}.csv", rows, ("x", "y", "z"))
+    return table_of(out, [(f"fixed{number}", f"moving{number}") for number in range(count)], points=True)
+
+
+def table_of(out: Path, named: list[tuple[str, str]], *, points: bool = False) -> Path:
+    """The table of pairs of volumes that lie in OUT/volumes under these names."""
     rows = []
-    for fixed, moving in (("scan", "painted"), ("painted", "scan")):
-        named = (("fixed", fixed), ("moving", moving))
-        files = {f"{role}{what}": folder / f"{name}{what}.nii.gz" for role, name in named for what in ("", "_labels")}
+    for fixed, moving in named:
+        roles = (("fixed", fixed), ("moving", moving))
+        files = {
+            f"{role}{what}": out / "volumes" / f"{name}{what}.nii.gz"
+            for role, name in roles
+            for what in ("", "_labels")
+        }
+        if points:
+            files |= {f"{role}_points": out / "volumes" / f"{name}.csv" for role, name in roles}
         rows.append({"case": f"{fixed}-{moving}", "fixed_subject": fixed, "moving_subject": moving, **files})
     write(out / "pairs.csv", rows, COLUMNS)
     return out / "pairs.csv"
@@ -151,18 +247,18 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def run(method: str, table: Path, out: Path, more: list[str]) -> Path:
+def run(bundle: str, method: str, table: Path, out: Path, more: list[str]) -> Path:
     """Register all pairs by a method and score them; returns results.json."""
     name, _, steps = method.rpartition(":")[2].partition("+")
     aligned = method.rpartition(":")[0]
     folder = out / method.replace(":", "_").replace("+", "_")
     options = ["--method", name, "--refine", steps or 0, "--affine", aligned or "none", "--workers", 0]
-    medpipe("infer", "brain_mri_registration_ldr", "--pairs", table, *options, "-o", folder, "fields=warp", *more)
+    medpipe("infer", bundle, "--pairs", table, *options, "-o", folder, "fields=warp", *more)
     seconds = {row["case"]: row for row in read(folder / "pairs.csv")}
     rows = []
     for row in read(table):
         field = folder / "cases" / row["case"] / "field_Warp.nii.gz"
-        own = {name: str(Path(row[name]).absolute()) for name in ("fixed", "moving", "fixed_labels", "moving_labels")}
+        own = {name: str(Path(row[name]).absolute()) for name in COLUMNS[1:7] if row.get(name)}
         time = seconds.get(row["case"], {}).get("network_seconds", "")
         rows.append(
             {**row, **own, "pair": row["case"], "field": str(field) if field.is_file() else "", "seconds": time}
@@ -175,10 +271,13 @@ def run(method: str, table: Path, out: Path, more: list[str]) -> Path:
     return scored / "results.json"
 
 
+TABLES = {"brains": brains_table, "colin": colin_table, "slabs": slabs_table, "ct": ct_table}
+
+
 def main() -> None:
     """Register, score, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["hippocampus", "brains", "training"])
+    parser.add_argument("kind", choices=["hippocampus", *TABLES, "training"])
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("overrides", nargs="*")
@@ -194,9 +293,10 @@ def main() -> None:
         table = hippocampus_table(given.source, given.out, given.pairs)
         more.append("body_part=whole")
     else:
-        table = brains_table(given.source, given.out)
+        table = TABLES[given.kind](given.source, given.out)
+    bundle = "liver_ct_registration_ldr" if given.kind == "ct" else "brain_mri_registration_ldr"
     for method in given.methods.split(","):
-        results = json.loads(run(method, table, given.out, more).read_text(encoding="utf-8"))
+        results = json.loads(run(bundle, method, table, given.out, more).read_text(encoding="utf-8"))
         for estimate in results["headline"]:
             print(method, estimate["text"])
 

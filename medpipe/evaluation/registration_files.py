@@ -3,7 +3,7 @@
 Landmarks are read from
 
     .csv without a header    Learn2Reg: three voxel indices per row
-    .csv with a header       x, y, z: voxel indices; x_mm, y_mm, z_mm: RAS+ millimetres
+    .csv with a header       x, y, z: voxel indices; x_mm, y_mm, z_mm: RAS+ millimetres; x_lps, y_lps, z_lps: LPS+
     .txt                     elastix: "point" (LPS millimetres) or "index" (voxels), their number, then one per line
 
 A row of three -1 is a landmark that is not there, in files of voxel indices.
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from medpipe.errors import CaseError, InputDataError, RequestError
 from medpipe.io.geometry import LPS_TO_RAS
 from medpipe.io.nifti import read_nifti
+from medpipe.io.points import read_world_points
 
 __all__ = ["Grid", "header_shape", "read_image", "read_label_map", "read_landmarks"]
 
@@ -176,48 +177,8 @@ def read_landmarks(path: Path, affine: NDArray[np.float64], where: str) -> NDArr
         InputDataError: Missing, empty, or not laid out as the module says.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{where}: '{path}' cannot be read ({error})") from error
-    rows = [(number, line) for number, line in enumerate(lines, start=1) if line]
-    kind, rows = _elastix(path, rows, where) if path.suffix.lower() == ".txt" else _header(rows)
-    points = np.array([_point(path, number, line, where) for number, line in rows], dtype=np.float64).reshape(-1, 3)
-    if not len(points):
-        raise InputDataError(f"{where}: '{path}' holds no landmark")
-    if kind == "voxel":
-        return np.where((points == -1).all(axis=1, keepdims=True), np.nan, points)
-    world = points * np.diag(LPS_TO_RAS)[:3] if kind == "lps" else points
+        world = read_world_points(path, affine)
+    except InputDataError as error:
+        raise InputDataError(f"{where}: {error}") from error
     inverse = np.linalg.inv(affine)
     return world @ inverse[:3, :3].T + inverse[:3, 3]
-
-
-_Rows = list[tuple[int, str]]
-
-
-def _header(rows: _Rows) -> tuple[str, _Rows]:
-    names = [name.strip().lower() for name in rows[0][1].split(",")] if rows else []
-    if names[:3] == ["x", "y", "z"]:
-        return "voxel", rows[1:]
-    if names[:3] == ["x_mm", "y_mm", "z_mm"]:
-        return "ras", rows[1:]
-    return "voxel", rows
-
-
-def _elastix(path: Path, rows: _Rows, where: str) -> tuple[str, _Rows]:
-    kinds = {"point": "lps", "index": "voxel"}
-    if len(rows) < 2 or rows[0][1] not in kinds or rows[1][1] != str(len(rows) - 2):
-        raise InputDataError(
-            f"{where}: '{path}' is no list of elastix points: line 1 must be 'point' or 'index', line 2 their number, "
-            "then one point per line"
-        )
-    return kinds[rows[0][1]], rows[2:]
-
-
-def _point(path: Path, number: int, line: str, where: str) -> list[float]:
-    try:
-        values = [float(part) for part in line.replace(",", " ").split()[:3]]
-    except ValueError:
-        values = []
-    if len(values) != 3 or not np.isfinite(values).all():
-        raise InputDataError(f"{where}: '{path}', line {number}: expected three numbers, found '{line[:40]}'")
-    return values

@@ -47,7 +47,7 @@ def read_world_points(path: str | Path, affine: Array) -> npt.NDArray[np.float64
     kind, rows = _elastix(path, rows) if path.suffix.lower() == ".txt" else _header(rows)
     points = np.array([_numbers(path, number, line) for number, line in rows], dtype=np.float64).reshape(-1, 3)
     if not len(points):
-        raise InputDataError(f"points '{path.name}' holds none")
+        raise InputDataError(f"points '{path.name}' holds no landmark")
     if kind == "lps":
         return points * _FLIP
     if kind == "ras":

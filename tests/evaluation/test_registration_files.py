@@ -50,8 +50,8 @@ def test_a_row_of_minus_one_is_a_missing_landmark(tmp_path) -> None:
         ("a.csv", "", "holds no landmark"),
         ("a.csv", "1,2\n", "line 1: expected three numbers, found '1,2'"),
         ("a.csv", "1,2,nan\n", "line 1: expected three numbers"),
-        ("a.txt", "1 2 3\n", "no list of elastix points"),
-        ("a.txt", "point\n3\n1 2 3\n", "no list of elastix points"),
+        ("a.txt", "1 2 3\n", "no list of elastix"),
+        ("a.txt", "point\n3\n1 2 3\n", "no list of elastix"),
     ],
 )
 def test_what_is_no_landmark_file_is_refused(tmp_path, name, text, message) -> None:
