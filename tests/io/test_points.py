@@ -33,8 +33,8 @@ def test_a_landmark_that_is_not_there_is_nan(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("p.csv", "", "holds none"),
-        ("p.csv", "x,y,z\n", "holds none"),
+        ("p.csv", "", "holds no landmark"),
+        ("p.csv", "x,y,z\n", "holds no landmark"),
         ("p.csv", "1,2\n", "line 1: expected three numbers, found '1,2'"),
         ("p.csv", "1,2,3\n1,b,3\n", "line 2"),
         ("p.csv", "1,2,inf\n", "line 1"),
