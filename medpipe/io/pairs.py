@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from medpipe.io.placed import ITK_SUFFIXES, NIFTI_SUFFIXES, is_volume_file, why_
 from medpipe.io.privacy import PatientWords
 from medpipe.io.series import index_files
 
-__all__ = ["ROLES", "PairRequest", "find_pairs"]
+__all__ = ["ROLES", "PairRequest", "find_pairs", "pair_cases"]
 
 ROLES = ("fixed", "moving", "moving_labels", "fixed_labels", "points")
 """What the paths of a pair are, in the order in which a case's "image" lists them; "" for those that are not given."""
@@ -108,10 +108,27 @@ def find_pairs(request: PairRequest, privacy: PatientWords | None = None) -> lis
         RequestError: An image does not exist (in a table only its pair fails), the numbers of files do not fit, or the
             table is none.
     """
-    words = PatientWords() if privacy is None else privacy
     asked = _from_table(Path(request.pairs)) if request.pairs is not None else _from_paths(request)
     if not asked:
         raise RequestError("there is no pair in what was given")
+    return _cases(asked, PatientWords() if privacy is None else privacy)
+
+
+def pair_cases(rows: Iterable[Mapping[str, str]], privacy: PatientWords | None = None) -> list[dict[str, Any]]:
+    """The cases of pairs that are listed already.
+
+    Args:
+        rows: Paths by ``ROLES``, and "case".
+        privacy: As of ``find_pairs``.
+
+    Returns:
+        As ``find_pairs``.
+    """
+    asked = [_Pair({role: row[role] for role in ROLES if row.get(role)}, row.get("case", "")) for row in rows]
+    return _cases(asked, PatientWords() if privacy is None else privacy)
+
+
+def _cases(asked: list[_Pair], words: PatientWords) -> list[dict[str, Any]]:
     look = _Look(words)
     reasons = [_reason(pair, look) for pair in asked]  # all headers, before any name is shown
     taken: dict[str, int] = {}
