@@ -1,13 +1,13 @@
 """Refinement of a displacement field for one pair by a few gradient steps, as the winners of Learn2Reg do.
 
 A Hering et al., "Learn2Reg: comprehensive multi-task medical image registration challenge, dataset and evaluation in the
-era of deep learning", IEEE TMI 2022. What is optimised is a correction on a coarse lattice, interpolated linearly, which
-is added to the field; so seconds buy similarity, and single voxels cannot fold.
+era of deep learning", IEEE TMI 2022. What is optimised are corrections on coarse lattices, interpolated linearly, which
+are added to the field one after the other, under a penalty of folding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,18 +20,26 @@ __all__ = ["FieldRefinement"]
 
 _HALVINGS = 4
 
+_LEAST_VOLUME = 0.1
+"""Determinants from here on down are drawn up: at 0 a voxel folds."""
+
+_FOLDING = 1e-3
+"""Share of folded voxels that a refined field may have whatever it started from."""
+
 
 class FieldRefinement(nn.Module):
-    """Adam on a lattice of corrections to a field.
+    """Adam on lattices of corrections to a field, from coarse to fine.
 
     Args:
         similarity: Loss of (warped, fixed).
         smoothness: Loss of a field (B, 3, X, Y, Z) in voxels.
-        steps: Gradient steps; 0 leaves the field as it is.
-        weight: Of the smoothness of the whole field. A tenth of training's: at 1 a large correction is drawn back to none,
-            and folds are refused in any case.
-        rate: Step size in voxels.
-        spacing: Voxels between the points of the lattice.
+        steps: Gradient steps of all lattices together; 0 leaves the field as it is.
+        weight: Of the smoothness of the whole field.
+        folding_weight: Of the mean by which Jacobian determinants fall below ``_LEAST_VOLUME``.
+        rate: Step size, in parts of a lattice's spacing.
+        spacings: Voxels between the points of each lattice.
+
+    The defaults were chosen on ten pairs of validation subjects (hippocampi).
 
     Raises:
         ValueError: A number is out of range.
@@ -43,20 +51,23 @@ class FieldRefinement(nn.Module):
         smoothness: Callable[[Tensor], Tensor],
         *,
         steps: int = 0,
-        weight: float = 0.1,
-        rate: float = 0.1,
-        spacing: int = 4,
+        weight: float = 0.3,
+        folding_weight: float = 10.0,
+        rate: float = 0.025,
+        spacings: Sequence[int] = (16, 8, 4),
     ) -> None:
         super().__init__()
-        if steps < 0 or weight < 0 or rate <= 0 or spacing < 1:
+        if min(steps, weight, folding_weight) < 0 or rate <= 0 or not spacings or min(spacings) < 1:
             raise ValueError(
-                f"steps and weight must not be negative, rate and spacing positive; got {steps}, {weight}, {rate}, {spacing}"
+                "steps and weights must not be negative, rate and spacings positive; got "
+                f"{steps}, {weight}, {folding_weight}, {rate}, {spacings}"
             )
         self.similarity, self.smoothness = similarity, smoothness
-        self.steps, self.weight, self.rate, self.spacing = steps, weight, rate, spacing
+        self.steps, self.weight, self.folding_weight, self.rate = steps, weight, folding_weight, rate
+        self.spacings = tuple(spacings)
 
     def forward(self, fixed: Tensor, moving: Tensor, field: Tensor) -> Tensor:
-        """A field under which the pair is no less alike, and which folds nowhere that the given one did not.
+        """A field under which the pair is no less alike, and which folds no more than the given one, or than 0.1 %.
 
         Args:
             fixed: (1, 1, X, Y, Z).
@@ -65,19 +76,23 @@ class FieldRefinement(nn.Module):
         """
         if not self.steps:
             return field
-        field = field.detach()
+        given = refined = field.detach()
+        count = len(self.spacings)
         with torch.enable_grad():
-            correction = self._optimised(fixed, moving, field)
-        return self._accepted(fixed, moving, field, correction)
+            for level, spacing in enumerate(self.spacings):
+                steps = self.steps * (level + 1) // count - self.steps * level // count
+                refined = refined + self._correction(fixed, moving, refined, spacing, steps)
+        return self._accepted(fixed, moving, given, refined - given)
 
-    def _optimised(self, fixed: Tensor, moving: Tensor, field: Tensor) -> Tensor:
-        sizes = [max(2, -(-n // self.spacing)) for n in field.shape[2:]]
+    def _correction(self, fixed: Tensor, moving: Tensor, field: Tensor, spacing: int, steps: int) -> Tensor:
+        sizes = [max(2, -(-n // spacing)) for n in field.shape[2:]]
         lattice = torch.zeros((1, 3, *sizes), device=field.device, requires_grad=True)
-        optimizer = torch.optim.Adam([lattice], lr=self.rate)
-        for _ in range(self.steps):
+        optimizer = torch.optim.Adam([lattice], lr=self.rate * spacing)
+        for _ in range(steps):
             optimizer.zero_grad()
             moved = field + self._dense(lattice, field)
             loss = self.similarity(warp(moving, moved), fixed) + self.weight * self.smoothness(moved)
+            loss = loss + self.folding_weight * F.relu(_LEAST_VOLUME - jacobian_determinant(moved)).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return self._dense(lattice.detach(), field)
@@ -86,14 +101,15 @@ class FieldRefinement(nn.Module):
         return F.interpolate(lattice, field.shape[2:], mode="trilinear", align_corners=True)
 
     def _accepted(self, fixed: Tensor, moving: Tensor, field: Tensor, correction: Tensor) -> Tensor:
-        """The largest part of the correction that folds nothing and does not make the pair less alike."""
-        folds, before = _folds(field), float(self.similarity(warp(moving, field), fixed))
+        """The largest part of the correction that neither folds too much nor makes the pair less alike."""
+        folds, before = max(_folding(field), _FOLDING), float(self.similarity(warp(moving, field), fixed))
         for halving in range(_HALVINGS):
             moved = field + correction / 2**halving
-            if _folds(moved) <= folds and float(self.similarity(warp(moving, moved), fixed)) <= before:
+            if _folding(moved) <= folds and float(self.similarity(warp(moving, moved), fixed)) <= before:
                 return moved
         return field
 
 
-def _folds(field: Tensor) -> int:
-    return int((jacobian_determinant(field) <= 0).sum())
+def _folding(field: Tensor) -> float:
+    """Share of voxels."""
+    return float((jacobian_determinant(field) <= 0).float().mean())
