@@ -34,6 +34,9 @@ def networks(size: int, cascades: int, bf16: bool) -> dict[str, nn.Module]:
         f"LDR-{cascades}": LDR(size, n_cascades=cascades),
         f"LDR-{cascades} no affine": LDR(size, n_cascades=cascades, initial="none"),
         f"LDR-{cascades} at half the size": CoarseRegistration(LDR(size // 2, n_cascades=cascades, initial="none")),
+        f"LDR-{cascades} at half the size, 8 channels": CoarseRegistration(
+            LDR(size // 2, n_cascades=cascades, initial="none", channels=8)
+        ),
     }
     result = {}
     for name, network in plain.items():
