@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,67 @@ def test_a_run_is_scored_as_its_fields_are(data, tmp_path) -> None:
     page = (out / "report" / "index.html").read_text()
     assert "Registration accuracy" in page
     assert "cube" in page
+
+
+def test_names_that_a_run_changes_and_pairs_that_fail_are_followed(data, tmp_path) -> None:
+    listed = json.loads((data / "datalist.json").read_text())
+    for entry in listed["test"]:
+        entry["case"] = f"Case {entry['case']} a"  # no name of a folder
+    flat = np.zeros((20, 22, 18), np.int16)
+    write_nifti(data / "s2.nii.gz", flat, np.diag([2.0, 2.0, 2.0, 1.0]))
+    (data / "datalist.json").write_text(json.dumps(listed))
+    out = tmp_path / "out"
+    assert evaluate(data, out) == 3
+    cohort = json.loads((out / "results.json").read_text())["cohort"]
+    assert (cohort["listed"], cohort["analysed"]) == (6, 2)
+    assert all(case["reason"].startswith("failed: ") for case in cohort["without_result"])
+
+
+def test_the_same_list_under_another_root_is_another_run(data, tmp_path, capsys) -> None:
+    out, other = tmp_path / "out", tmp_path.parent / f"{tmp_path.name}_other"
+    listed = f"datalist={data / 'datalist.json'}"
+    assert evaluate(data, out, listed) == 0
+    shutil.copytree(data, other, ignore=lambda *_: ["out"])
+    assert evaluate(other, out, listed) == 2
+    assert "another run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lacking", ["label", "points"])
+def test_pairs_that_nothing_can_score_are_told_before_they_are_registered(data, tmp_path, capsys, lacking) -> None:
+    listed = json.loads((data / "datalist.json").read_text())
+    if lacking == "label":
+        del listed["test"][1]["label"]
+    else:
+        (data / "s1_seg.nii.gz").unlink()
+    (data / "datalist.json").write_text(json.dumps(listed))
+    assert evaluate(data, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "give both or none" in error if lacking == "label" else "s1_seg.nii.gz' does not exist" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("fields=disp", "leaves out 'warp'"), ("most_pairs=0", "most_pairs must be at least 1")]
+)
+def test_options_that_cannot_be_scored_are_refused(data, tmp_path, capsys, option, message) -> None:
+    assert evaluate(data, tmp_path / "out", option) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_whose_names_would_be_one_stay_apart(data) -> None:
+    listed = json.loads((data / "datalist.json").read_text())
+    for entry, case in zip(listed["test"], ("a", "a-b", "b"), strict=True):
+        entry["case"] = case
+    for name in ("", "_seg"):
+        shutil.copy(data / f"s0{name}.nii.gz", data / f"s3{name}.nii.gz")
+    files = {"image": "s3.nii.gz", "label": "s3_seg.nii.gz"}
+    listed["test"].append({**listed["test"][0], "case": "b-b", "subject": "s3", **files})
+    (data / "datalist.json").write_text(json.dumps(listed))
+    rows = listed_pairs(data / "datalist.json", data, "test")  # a-b <- b, and a <- b-b
+    assert len({row["case"] for row in rows}) == len(rows) == 12
+    cases = listed_pair_cases(data / "datalist.json", data, "test")
+    assert {case["status"] for case in cases} <= {"pending"}
 
 
 def test_some_pairs_are_drawn_by_the_seed(data) -> None:

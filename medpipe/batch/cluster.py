@@ -163,6 +163,8 @@ class ClusterRun:
         """Give cases to the workers that have room; says whether there are no more."""
         while (worker := self._emptiest()) is not None:
             if self._again:
+                if worker.jobs:
+                    return False  # what lost a worker may be the cause, and is done alone
                 job = self._again.popleft()
             else:
                 case = next(source, _END)
@@ -173,7 +175,13 @@ class ClusterRun:
         return False
 
     def _emptiest(self) -> _Worker | None:
-        free = [worker for worker in self._workers if worker.ready is None and len(worker.jobs) < _DEPTH]
+        free = [
+            worker
+            for worker in self._workers
+            if worker.ready is None
+            and len(worker.jobs) < _DEPTH
+            and not any(job.losses for job in worker.jobs.values())
+        ]
         return min(free, key=lambda worker: len(worker.jobs), default=None)
 
     def _size(self) -> int:

@@ -33,6 +33,7 @@ from medpipe.cli.common import (
     split_arguments,
 )
 from medpipe.cli.infer import run_batch, summarise
+from medpipe.cli.pair_options import PairOptions
 from medpipe.cli.train import resolve_datalist
 from medpipe.errors import RequestError
 
@@ -83,7 +84,8 @@ def run(
     if print_command:
         print(monai_command(bundle, "evaluate", given))
         return
-    require_weights(bundle, values)
+    if PairOptions().needs_weights(values):
+        require_weights(bundle, values)
     require_trust(bundle, trust=trust)
     run_batch(bundle, "evaluate", given)
     if dry_run:

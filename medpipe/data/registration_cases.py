@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medpipe.errors import InputDataError
+from medpipe.errors import InputDataError, RequestError
 from medpipe.io.pairs import pair_cases
 from medpipe.io.privacy import PatientWords
 
@@ -30,22 +30,32 @@ def listed_pairs(
         seed: Of that draw.
 
     Returns:
-        Per pair "case" (FIXED-MOVING), "fixed", "moving", "fixed_subject", "moving_subject"; where the entries have them
+        Per pair "case" (FIXED-MOVING, distinct), "fixed", "moving", "fixed_subject", "moving_subject"; where the entries have them
         "fixed_labels", "moving_labels", "fixed_points" and "moving_points".
 
     Raises:
+        RequestError: ``most`` is less than 1.
         InputDataError: The datalist is none, or the section has no pair.
     """
+    if most is not None and most < 1:
+        raise RequestError(f"most_pairs must be at least 1, got {most}; leave it out for all pairs")
     found = pairs(load_registration_datalist(datalist), section)
     if not len(found):
         raise InputDataError(f"{datalist}: section '{section}' has no pair; it needs two subjects")
     chosen: Any = range(len(found))
     if most is not None and most < len(found):
         chosen = np.sort(np.random.default_rng(seed).choice(len(found), most, replace=False))
-    rows = []
+    rows: list[dict[str, str]] = []
+    taken: set[str] = set()
     for index in chosen:
         entries = [entry_below(entry, root) for entry in found[int(index)]]
-        row = {"case": "-".join(str(entry["case"]) for entry in entries)}
+        name = first = "-".join(str(entry["case"]) for entry in entries)
+        number = 1
+        while name.lower() in taken:  # "a-b" and "c" make what "a" and "b-c" make
+            number += 1
+            name = f"{first}_{number}"
+        taken.add(name.lower())
+        row = {"case": name}
         for role, entry in zip(("fixed", "moving"), entries, strict=True):
             row |= {role: entry["image"], f"{role}_subject": str(entry["subject"])}
             row |= {
@@ -69,14 +79,16 @@ def listed_pair_cases(
     """The same pairs as pending cases of a batch run, laid out as by ``medpipe.io.pairs.find_pairs``.
 
     Raises:
-        InputDataError: As ``listed_pairs``; or files are not below the root, and the first one is named.
+        RequestError, InputDataError: As ``listed_pairs``; or a pair cannot be read, and the first one is named.
     """
     rows = listed_pairs(datalist, root, section, most=most, seed=seed)
     cases = pair_cases(({key: row[key] for key in row if not key.endswith("_points")} for row in rows), privacy)
     wrong = [case for case in cases if case["status"] != "pending"]
     if wrong:
+        reason = wrong[0]["reason"]
+        remedy = "; give the root that the datalist was made from" if reason.endswith("does not exist") else ""
         raise InputDataError(
             f"{len(wrong)} of {len(cases)} pairs of datalist '{datalist}' cannot be read under '{root}' (first: "
-            f"{wrong[0]['case']}: {wrong[0]['reason']}); give the root that the datalist was made from"
+            f"{wrong[0]['case']}: {reason}){remedy}"
         )
     return cases

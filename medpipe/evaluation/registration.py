@@ -67,7 +67,7 @@ def evaluate_registration(
         InputDataError: No pair has a field.
     """
     if not measured:
-        raise InputDataError("no pair has a field; the column 'field' is empty throughout")
+        raise InputDataError(f"no pair has a field ({listed[0].reason if listed else 'none is listed'})")
     numbers = patient_numbers(name for one in measured for name in one.pair.subjects)
     cohort = PairCohort.of([one.pair.subjects for one in measured])
     names = names or {}
@@ -78,13 +78,13 @@ def evaluate_registration(
         groups.append(([before for before, _ in sides], [after for _, after in sides]))
     measures, *by_label = _entries(groups, cohort, bootstrap)
     by_key = {entry["key"]: entry for entry in measures}
-    without = [pair.name for pair in listed if "field" not in pair.files]
+    without = [pair for pair in listed if "field" not in pair.files]
     return {
         "task": "registration",
         "settings": {**settings_entry(bootstrap), "protocol": protocol},
         "cohort": {
             "listed": len(listed),
-            "without_result": [{"case": name, "reason": "no field"} for name in without],
+            "without_result": [{"case": pair.name, "reason": pair.reason} for pair in without],
             "analysed": len(measured),
             "diseased": 0,
             "nondiseased": 0,

@@ -40,7 +40,13 @@ _MARGINS = {"brain": (0.05, 2.0), "liver": (0.1, 5.0), "whole": (0.0, 0.0)}
 
 
 def registration_preprocessing(
-    image_size: int, *, body_part: str, intensity: str, affine: str = "none", points_on: str = "moving"
+    image_size: int,
+    *,
+    body_part: str,
+    intensity: str,
+    affine: str = "none",
+    points_on: str = "moving",
+    crop_by_labels: bool = True,
 ) -> Compose:
     """Read a pair and bring it to (2, image_size, image_size, image_size), fixed and moving, float32 in [0, 1].
 
@@ -50,11 +56,13 @@ def registration_preprocessing(
         intensity: ``ct_window`` or ``percentiles``.
         affine: Alignment beforehand: ``none``, ``moments`` or ``affine``.
         points_on: The image that given points are of, ``moving`` or ``fixed``.
+        crop_by_labels: Take the boxes of given label maps for that of the liver.
 
     Raises:
         ValueError: A name is unknown.
     """
-    return Compose([ReadPaird(points_on), PairToGridd(image_size, body_part, intensity, affine)])
+    on_grid = PairToGridd(image_size, body_part, intensity, affine, crop_by_labels=crop_by_labels)
+    return Compose([ReadPaird(points_on), on_grid])
 
 
 class ReadPaird(Transform):
@@ -110,18 +118,22 @@ class PairToGridd(Transform):
         body_part: One of ``FOREGROUNDS``.
         intensity: One of ``INTENSITIES``.
         affine: One of ``ALIGNMENTS``.
+        crop_by_labels: Take the boxes of given label maps for that of the liver.
 
     Raises:
         ValueError: A name is unknown, or the size too small.
     """
 
-    def __init__(self, image_size: int, body_part: str, intensity: str, affine: str = "none") -> None:
+    def __init__(
+        self, image_size: int, body_part: str, intensity: str, affine: str = "none", *, crop_by_labels: bool = True
+    ) -> None:
         _choose("body part", body_part, FOREGROUNDS)
         _choose("intensity", intensity, INTENSITIES)
         _choose("affine", affine, ALIGNMENTS)
         if image_size < 8:
             raise ValueError(f"image_size must be at least 8, got {image_size}")
         self.image_size, self.body_part, self.intensity, self.affine = image_size, body_part, intensity, affine
+        self.crop_by_labels = crop_by_labels
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         """Prepare one case.
@@ -148,7 +160,7 @@ class PairToGridd(Transform):
 
     def _grid(self, case: dict[str, Any], role: str) -> npt.NDArray[np.float64]:
         labels = case.get(f"{role}_labels")
-        if self.body_part == "liver" and labels is not None and labels.array.any():
+        if self.body_part == "liver" and self.crop_by_labels and labels is not None and labels.array.any():
             mask, affine = labels.array > 0, labels.affine
         else:
             mask, affine = foreground(case[role].array, case[role].affine, self.body_part)

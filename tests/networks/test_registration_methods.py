@@ -138,10 +138,11 @@ def test_refinement_makes_a_pair_more_alike_without_folding(pair) -> None:
     fixed, moving = pair
     start = 0.5 * bump()
     field = refinement(30)(fixed, moving, start)
-    assert correlation(warp(moving, field), fixed) > correlation(warp(moving, start), fixed)
+    # At least half of what separates the images goes; the field comes nearer to the truth, though not alone by the images.
+    assert 1 - correlation(warp(moving, field), fixed) < 0.5 * (1 - correlation(warp(moving, start), fixed))
     assert (jacobian_determinant(field) <= 0).float().mean() <= 1e-3
     inner = (slice(None), slice(None), slice(10, 22), slice(10, 22), slice(10, 22))  # outside there is nothing to match
-    assert (field - bump())[inner].abs().mean() < (start - bump())[inner].abs().mean()
+    assert (field - bump())[inner].abs().mean() < 0.9 * (start - bump())[inner].abs().mean()
     assert torch.equal(refinement(30)(fixed, moving, start), field)
 
 
@@ -182,7 +183,10 @@ def test_a_method_with_refinement_says_what_each_took(pair) -> None:
     assert correlation(warp(pair[1], refined), pair[0]) >= correlation(warp(pair[1], plain), pair[0])
 
 
-@pytest.mark.parametrize("wrong", [{"steps": -1}, {"rate": 0.0}, {"spacings": (4, 0)}, {"spacings": ()}, {"folding_weight": -1.0}, {"weight": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": -1}, {"rate": 0.0}, {"spacings": (4, 0)}, {"spacings": ()}, {"folding_weight": -1.0}, {"weight": -1.0}],
+)
 def test_numbers_out_of_range_are_refused(wrong) -> None:
     with pytest.raises(ValueError, match="must not be negative"):
         refinement(**{"steps": 1, **wrong})

@@ -26,7 +26,7 @@ from medpipe.errors import InputDataError
 from medpipe.evaluation.formats.json_values import read_json
 from medpipe.predictions.tables import numbered_rows
 
-__all__ = ["RegistrationPair", "read_label_names", "read_registration_pairs"]
+__all__ = ["RegistrationPair", "check_pair", "read_label_names", "read_registration_pairs"]
 
 _FILES = ("field", "fixed", "moving", "fixed_labels", "moving_labels", "fixed_points", "moving_points")
 _OTHERS = ("pair", "fixed_subject", "moving_subject", "subject", "seconds", "memory_mb")
@@ -45,6 +45,7 @@ class RegistrationPair:
         files: By column: field, fixed, moving, fixed_labels, moving_labels, fixed_points, moving_points.
         subjects: Whose the fixed and the moving image are.
         seconds, memory_mb: What the registration took; NaN where not known.
+        reason: Why there is no field.
     """
 
     name: str
@@ -53,6 +54,7 @@ class RegistrationPair:
     subjects: tuple[str, str]
     seconds: float = float("nan")
     memory_mb: float = float("nan")
+    reason: str = "no field"
 
     def where(self, column: str) -> str:
         """The place of a file, for messages."""
@@ -82,7 +84,7 @@ def read_registration_pairs(fields: Path, truth: Path | None = None) -> list[Reg
     if not pairs:
         raise InputDataError(f"'{truth or fields}' lists no pair")
     for pair in pairs:
-        _check(pair)
+        check_pair(pair)
     return pairs
 
 
@@ -217,7 +219,12 @@ def _beside(root: Path, image: PurePosixPath, side: str) -> dict[str, Path]:
     return found
 
 
-def _check(pair: RegistrationPair) -> None:
+def check_pair(pair: RegistrationPair) -> None:
+    """Look whether the files are there, and whether something says how good the registration is.
+
+    Raises:
+        InputDataError: It is not so; the message names the column.
+    """
     for column, path in pair.files.items():
         if not path.is_file():
             raise InputDataError(f"{pair.where(column)}: '{path}' does not exist")

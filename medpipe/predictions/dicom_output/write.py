@@ -127,4 +127,6 @@ def _make(
         return presentation_state(headers[0], marks, producer)
     if kind == "sc":
         return secondary_capture(headers[0], read_radiograph(paths[0]).pixels, marks, producer)
+    if Source.parse(paths[0]).frame is not None:
+        raise CaseFailedError("a segmentation of one frame of a multi-frame file is not written; leave seg out")
     return segmentation(headers, mask, segments, producer, affine=affine)  # type: ignore[arg-type]
