@@ -1,10 +1,10 @@
 """What a teacher's fields are worth to a light student: train with and without them, and score subjects that neither saw.
 
-    python scripts/registration_experiment.py ROOT DATALIST OUT [--seeds 0 1 2] [--cascades 1 2 3] [--teacher rcn]
+    python scripts/registration_experiment.py ROOT DATALIST OUT [--seeds 0 1 2] [--cascades 1 2 3] [--teacher rcn|demons|refined]
         [--iterations 3000] [--teacher-iterations 5000] [--pairs 500] [--quick] [key=value ...]
 
 ROOT and DATALIST are a registration data set with labels (`medpipe data prepare`). For each number of cascades a teacher is
-trained once, or found by diffeomorphic demons without training, and its fields of the training pairs are stored; for each
+trained once, or its fields are found without training (diffeomorphic demons; gradient steps on each pair), and the fields of the training pairs are stored; for each
 seed a student is trained without it (none), towards its fields (l2), and adversarially (aldk). What is finished in OUT is not
 done again, and what was interrupted goes on. OUT/pairs.csv has a row per test pair, OUT/table.md the means over the labels'
 Dice in percent, with the gain over "none": its 95 % t interval over seeds, and its interval over pairs, resampling subjects,
@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -27,8 +28,12 @@ from scipy import stats
 from medpipe.data.teacher_fields import field_path, write_teacher_field
 from medpipe.engines.batches import pair_batch
 from medpipe.engines.handlers.pair_metrics import PAIR_METRICS
+from medpipe.losses.field_smoothness import FieldSmoothnessLoss
+from medpipe.losses.volume_similarity import PearsonLoss
 from medpipe.metrics.intervals import Bootstrap
 from medpipe.metrics.pair_cohort import PairCohort, comparisons_over_pairs
+from medpipe.networks.blocks.warp import warp
+from medpipe.networks.field_refinement import FieldRefinement
 from medpipe.networks.ldr import LDR
 from medpipe.networks.rcn import RCN
 from medpipe.networks.weights import load_weights
@@ -62,6 +67,8 @@ def teacher_fields(given: argparse.Namespace, cascades: int) -> Path:
     """The folder of a teacher's fields of the training pairs."""
     if given.teacher == "demons":
         return demons_fields(given, given.out / "demons_fields")
+    if given.teacher == "refined":
+        return refined_fields(given, given.out / "refined_fields")
     folder, size = (
         given.out / f"teacher_{cascades}",
         [
@@ -99,6 +106,31 @@ def demons_fields(given: argparse.Namespace, folder: Path) -> Path:
             # ITK's axes and components run the other way round than the array's.
             field = np.moveaxis(SimpleITK.GetArrayFromImage(found)[..., ::-1], -1, 0)
             write_teacher_field(path, field, f"{fixed}-{moving}")
+    return folder
+
+
+class Refined(torch.nn.Module):
+    """Gradient steps on the field of each pair, from rest."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.refinement = FieldRefinement(PearsonLoss(), FieldSmoothnessLoss(), steps=steps)
+
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor, *, stages: bool = True) -> SimpleNamespace:
+        rest = torch.zeros(1, 3, *fixed.shape[2:])
+        field = self.refinement(fixed, moving, rest)
+        return SimpleNamespace(field=field, warped=warp(moving, field))
+
+
+def refined_fields(given: argparse.Namespace, folder: Path) -> Path:
+    """Fields by gradient steps on each pair, on the grid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pair in pairs_of(given, "training", given.pairs):
+        fixed, moving = pair["fixed_case"], pair["moving_case"]
+        path = field_path(folder, fixed, moving)
+        if not path.is_file():
+            found = Refined(given.refinement_steps)(pair["fixed"][None], pair["moving"][None])
+            write_teacher_field(path, found.field[0].numpy(), f"{fixed}-{moving}")
     return folder
 
 
@@ -180,12 +212,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--cascades", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--teacher", choices=["rcn", "demons"], default="rcn")
+    parser.add_argument("--teacher", choices=["rcn", "demons", "refined"], default="rcn")
     parser.add_argument("--teacher-base", choices=["vtn", "voxelmorph"], default="vtn", help="vtn needs a grid of 64")
     parser.add_argument("--teacher-affine", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--teacher-channels", type=int, default=8)
     parser.add_argument("--teacher-iterations", type=int, default=5000)
     parser.add_argument("--demons-iterations", type=int, default=50)
+    parser.add_argument("--refinement-steps", type=int, default=150)
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=10, help="validations and checkpoints of each training")
     parser.add_argument("--pairs", type=int, default=500, help="training pairs that get a field")
@@ -227,6 +260,8 @@ def main() -> None:
             )
             load_weights(network, given.out / f"teacher_{cascades}" / "model.pt")
             rows += scores(network, test, cascades=str(cascades), method="teacher", seed="")
+        elif given.teacher == "refined":
+            rows += scores(Refined(given.refinement_steps), test, cascades=str(cascades), method="teacher", seed="")
         for seed in given.seeds:
             for method in METHODS:
                 folder = student(given, cascades, method, seed, fields)
