@@ -225,3 +225,14 @@ def test_evaluators_get_fixed_and_moving_as_the_network_takes_them() -> None:
     assert torch.equal(moving, batch()["moving"])
     assert torch.equal(targets["moving"], moving)
     assert options == {}
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_pairs_without_a_field_are_augmented_though_others_are_distilled(given) -> None:
+    results = []
+    for augmented in (0.0, 1.0):
+        data, network = batch(field_given=torch.tensor([given])), student()
+        data["augmented"] = torch.full_like(data["augmented"], augmented)
+        trainer(network, RegistrationStep(field_loss=FieldDistillationLoss()), [data]).run()
+        results.append(state(network))
+    assert same(*results) == given

@@ -21,7 +21,8 @@ __all__ = ["RegistrationStep", "clip_and_step"]
 class RegistrationStep:
     """Unsupervised loss of the trainer, and as wanted the overlap of labels and the distance to a given field.
 
-    A given field belongs to the pair as it is: with ``field_loss`` the moving image is not augmented.
+    A given field belongs to the pair as it is: with ``field_loss`` the moving images of a batch are not augmented where one of
+    them has a field.
 
     Args:
         label_loss: Of field, fixed and moving labels; None leaves labels alone.
@@ -60,7 +61,8 @@ class RegistrationStep:
         Returns:
             "loss", and its parts before their weights under "parts".
         """
-        batch = pair_batch(batchdata, engine.state.device, engine.non_blocking, augmented=self.field_loss is None)
+        augmented = self.field_loss is None or not _has_field(batchdata)
+        batch = pair_batch(batchdata, engine.state.device, engine.non_blocking, augmented=augmented)
         engine.network.train()
         engine.optimizer.zero_grad()
         loss, parts = self.losses(engine, engine.network(batch["fixed"], batch["moving"]), batch)
@@ -81,6 +83,11 @@ class RegistrationStep:
             parts["field"] = self.field_loss(result.field, batch["field"], batch["field_given"])
             loss = loss + self.field_weight * parts["field"]
         return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def _has_field(batchdata: dict[str, Any]) -> bool:
+    """Whether a collated batch holds a field for one of its pairs."""
+    return "field" in batchdata and bool(torch.as_tensor(batchdata.get("field_given", True)).any())
 
 
 def clip_and_step(engine: SupervisedTrainer, clip: float | None) -> None:
