@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys as Keys
@@ -17,7 +17,6 @@ from medpipe.predictions.journal import CaseResult
 from medpipe.predictions.overlays import draw_marks
 from medpipe.predictions.persistence import persistently
 from medpipe.predictions.run_folder import RunFolder
-from medpipe.transforms.regions import FoundRegion
 
 __all__ = ["RunRecorder"]
 
@@ -25,6 +24,14 @@ _FACTS = ("file", "patient", "sex", "age", "view", "modality", "manufacturer")
 
 _WRITERS = 4
 """Threads that write: a disk that takes tens of milliseconds to make a file safe takes several at a time."""
+
+
+class Region(Protocol):
+    """What is found in an image, as a mask of its file: ``medpipe.transforms.regions.FoundRegion``."""
+
+    label: str
+
+    def __call__(self, logits: Any, image: Any) -> Any: ...
 
 
 class RunRecorder:
@@ -45,7 +52,7 @@ class RunRecorder:
     """
 
     def __init__(
-        self, run_folder: RunFolder, *, pictures: bool = True, dicom: str = "", region: FoundRegion | None = None
+        self, run_folder: RunFolder, *, pictures: bool = True, dicom: str = "", region: Region | None = None
     ) -> None:
         self.run_folder, self.pictures, self.region = run_folder, pictures, region
         self.dicom = check_kinds(dicom)
