@@ -53,7 +53,7 @@ def test_classical_methods_find_the_field_in_voxels_and_in_our_direction(pair, m
     assert (field.shape, field.dtype) == ((1, 3, SIZE, SIZE, SIZE), torch.float32)
     inner = (slice(None), slice(None), slice(10, 22), slice(10, 22), slice(10, 22))
     truth = bump()
-    assert (field - truth)[inner].abs().mean() < 0.5 * truth[inner].abs().mean()  # 1 at rest, 2 the wrong way round
+    assert (field - truth)[inner].abs().mean() < 0.35 * truth[inner].abs().mean()
     assert 1 - correlation(warp(moving, field), fixed) < 0.5 * (1 - correlation(moving, fixed))
 
 
@@ -127,7 +127,7 @@ def test_syn_finds_the_field(pair) -> None:
     fixed, moving = pair
     field = RegistrationMethod("syn")(fixed, moving)
     inner = (slice(None), slice(None), slice(10, 22), slice(10, 22), slice(10, 22))
-    assert (field - bump())[inner].abs().mean() < 0.5 * bump()[inner].abs().mean()
+    assert (field - bump())[inner].abs().mean() < 0.35 * bump()[inner].abs().mean()
 
 
 def refinement(steps: int, **options) -> FieldRefinement:
@@ -137,13 +137,23 @@ def refinement(steps: int, **options) -> FieldRefinement:
 def test_refinement_makes_a_pair_more_alike_without_folding(pair) -> None:
     fixed, moving = pair
     start = 0.5 * bump()
-    field = refinement(30)(fixed, moving, start)
-    # At least half of what separates the images goes; the field comes nearer to the truth, though not alone by the images.
-    assert 1 - correlation(warp(moving, field), fixed) < 0.5 * (1 - correlation(warp(moving, start), fixed))
-    assert (jacobian_determinant(field) <= 0).float().mean() <= 1e-3
+    method = refinement(30, weight=0.1)  # at the default, smoothness holds back the field of so small a volume
+    field = method(fixed, moving, start)
+    assert 1 - correlation(warp(moving, field), fixed) < 0.3 * (1 - correlation(warp(moving, start), fixed))
+    assert (jacobian_determinant(field) > 0).all()
     inner = (slice(None), slice(None), slice(10, 22), slice(10, 22), slice(10, 22))  # outside there is nothing to match
-    assert (field - bump())[inner].abs().mean() < 0.9 * (start - bump())[inner].abs().mean()
-    assert torch.equal(refinement(30)(fixed, moving, start), field)
+    assert (field - bump())[inner].abs().mean() < 0.5 * (start - bump())[inner].abs().mean()
+    assert torch.equal(method(fixed, moving, start), field)
+
+
+def test_refinement_by_its_defaults_brings_field_and_images_nearer(pair) -> None:
+    fixed, moving = pair
+    start = 0.5 * bump()
+    field = refinement(30)(fixed, moving, start)
+    assert 1 - correlation(warp(moving, field), fixed) < 0.3 * (1 - correlation(warp(moving, start), fixed))
+    assert (jacobian_determinant(field) > 0).all()
+    inner = (slice(None), slice(None), slice(10, 22), slice(10, 22), slice(10, 22))
+    assert (field - bump())[inner].abs().mean() < (start - bump())[inner].abs().mean()
 
 
 def test_no_steps_leave_the_field_as_it_is(pair) -> None:
