@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,26 +36,36 @@ def run(
 
 def _bundles_for(series: Any) -> list[str]:
     """Bundles whose rules accept the first image of a series."""
-    from medpipe.bundles import list_bundles
-    from medpipe.errors import CaseError, RequestError
+    from medpipe.errors import CaseError
     from medpipe.io.cases import RadiographRules
     from medpipe.io.dicom_radiograph import read_header
 
     fitting = []
-    for bundle in list_bundles():
-        try:
-            rules = dict(bundle.config("infer").get("rules") or {})
-        except RequestError:  # a bundle without inference
-            continue
-        if rules.pop("_target_", "") != "medpipe.io.cases.RadiographRules":
-            continue
+    for name, rules in _radiograph_rules().items():
         try:
             with series.instances[0].source.open() as stream:
                 RadiographRules(**rules).check(read_header(stream))
         except (CaseError, TypeError):
             continue
-        fitting.append(bundle.name)
+        fitting.append(name)
     return fitting
+
+
+@cache  # an archive may hold thousands of series
+def _radiograph_rules() -> dict[str, dict[str, Any]]:
+    """By bundle, what it asks of a radiograph; bundles without inference, and those that take volumes, ask nothing."""
+    from medpipe.bundles import list_bundles
+    from medpipe.errors import RequestError
+
+    known = {}
+    for bundle in list_bundles():
+        try:
+            rules = dict(bundle.config("infer").get("rules") or {})
+        except RequestError:
+            continue
+        if rules.pop("_target_", "") == "medpipe.io.cases.RadiographRules":
+            known[bundle.name] = rules
+    return known
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -7,8 +7,10 @@ lie on one line and are evenly spaced; ``check_line`` says by name what is not s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -88,23 +90,29 @@ def check_plane(
     """The code of what is wrong with one image's own geometry; "" where it is sound."""
     if spacing is None:
         return "no_pixel_spacing"
-    if len(spacing) != 2 or not all(np.isfinite(spacing)) or min(spacing) <= 0:
+    if len(spacing) != 2 or not all(map(math.isfinite, spacing)) or min(spacing) <= 0:
         return "invalid_pixel_spacing"
     if position is None or orientation is None:
         return "no_position"
-    if len(position) != 3 or not all(np.isfinite(position)):
+    if len(position) != 3 or not all(map(math.isfinite, position)):
         return "invalid_position"
+    return "" if _perpendicular(tuple(orientation)) else "invalid_orientation"
+
+
+@lru_cache(maxsize=1024)  # the images of a series share it
+def _perpendicular(orientation: tuple[float, ...]) -> bool:
+    """Whether these are two directions of length 1 at right angles."""
     directions = np.asarray(orientation, dtype=float)
     if directions.shape != (6,) or not np.isfinite(directions).all():
-        return "invalid_orientation"
+        return False
     row, column = directions[:3], directions[3:]
     errors = (abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column))
-    return "invalid_orientation" if max(errors) > PERPENDICULAR_TOLERANCE else ""
+    return bool(max(errors) <= PERPENDICULAR_TOLERANCE)
 
 
 def same_plane(first: Sequence[float], second: Sequence[float]) -> bool:
     """Whether two orientations are one within rounding."""
-    return max(abs(a - b) for a, b in zip(first, second, strict=True)) <= DIRECTION_TOLERANCE
+    return first == second or max(abs(a - b) for a, b in zip(first, second, strict=True)) <= DIRECTION_TOLERANCE
 
 
 def affine_ras(orientation: Sequence[float], spacing: Sequence[float], step: npt.ArrayLike, origin: Any) -> Array:

@@ -6,6 +6,7 @@ do: it is readable by its owner alone, and belongs where the images are, not whe
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -73,9 +74,15 @@ Stamp = tuple[int, int]
 """Size in bytes and time of change in ns."""
 
 
+class _Kept(msgspec.Struct, array_like=True, gc=False):
+    label: str
+    stamp: Stamp
+    header: _Header
+
+
 class _File(msgspec.Struct):
     version: str
-    headers: dict[str, tuple[str, Stamp, _Header]]
+    headers: dict[str, _Kept]
 
 
 assert list(_Image.__struct_fields__) == [f.name for f in fields(Image)][1:]
@@ -94,9 +101,10 @@ class HeaderStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._kept: dict[str, tuple[str, Stamp, _Header]] = {}
-        self._used: dict[str, tuple[str, Stamp, _Header]] = {}
+        self._kept: dict[str, _Kept] = {}
+        self._used: dict[str, _Kept] = {}
         self.reused = 0
+        self._new = False
         if not path.exists():
             return
         try:
@@ -111,11 +119,11 @@ class HeaderStore:
         """What the header of a file said, if it is known and the file unchanged since."""
         key = str(source)
         known = self._kept.get(key)
-        if known is None or known[0] != label or known[1] != _stamp(source):
+        if known is None or known.label != label or known.stamp != _stamp(source):
             return None
         self._used[key] = known
         self.reused += 1
-        return _instance(known[2], source, label)
+        return _instance(known.header, source, label)
 
     def put(self, instance: Instance) -> None:
         """Remember a header."""
@@ -123,16 +131,19 @@ class HeaderStore:
         values["images"] = [
             _Image(*(getattr(image, name) for name in _Image.__struct_fields__)) for image in instance.images
         ]
+        self._new = True
         header = _Header(**{**values, "findings": list(instance.findings)})
-        self._used[str(instance.source)] = (instance.label, _stamp(instance.source), header)
+        self._used[str(instance.source)] = _Kept(instance.label, _stamp(instance.source), header)
 
     def save(self) -> None:
         """Write what was asked for or remembered since the start; headers of files that are gone are forgotten."""
+        if not self._new and len(self._used) == len(self._kept):
+            return  # the file says all this
         write_bytes(self._path, msgspec.msgpack.encode(_File(__version__, self._used)), mode=0o600)
 
 
 def _stamp(source: Source) -> Stamp:
-    status = source.path.stat()
+    status = os.stat(source.path)
     return status.st_size, status.st_mtime_ns
 
 

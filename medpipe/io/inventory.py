@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medpipe.io.findings import POLICIES, refusals
+from medpipe.io.garbage import no_collection
 from medpipe.io.header_store import HeaderStore
 from medpipe.io.privacy import PatientWords, name_hider
 from medpipe.io.series import Index, Series, index_files
@@ -40,7 +41,13 @@ def take_inventory(
     Raises:
         RequestError: A path does not exist, or there is no file under any of them.
     """
-    index = index_files(paths, store)
+    with no_collection():
+        return _described(index_files(paths, store), usable, identified=identified)
+
+
+def _described(
+    index: Index, usable: Callable[[Series], list[str]] | None = None, *, identified: bool = False
+) -> dict[str, Any]:
     hide = name_hider(index.names, identified=identified)
     patients: dict[int, dict[str, Any]] = {}
     for series in index.series:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from medpipe.errors import CaseError, CaseFailedError, CaseSkippedError
 from medpipe.io.dicom_file import parse
@@ -37,14 +38,14 @@ def search(roots: Sequence[Path], without: Sequence[Path] = ()) -> Iterator[Foun
     inside the input are no input. Folders that cannot be read, broken links, refused archives and files that a
     DICOMDIR names in vain come out with an error.
     """
-    base = _common_folder(roots)
+    label = _Labels(_common_folder(roots))
     files: set[str] = set()
     folders = {os.path.realpath(folder) for folder in without}
     for root in roots:
         whole = root.is_dir()
-        for path, real, error in _walk(root, folders) if whole else [(root, os.path.realpath(root), None)]:
-            for source, fault in _sources(path, real, error, whole, files):
-                yield FoundFile(source, _label(source, base), fault)
+        for item in _walk(root, folders) if whole else [_Item(root, os.path.realpath(root), root.is_file())]:
+            for source, fault in _sources(item, whole, files):
+                yield FoundFile(source, label(source), fault)
 
 
 def _common_folder(roots: Sequence[Path]) -> str:
@@ -54,8 +55,17 @@ def _common_folder(roots: Sequence[Path]) -> str:
     return os.path.commonpath(folders)
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, str, CaseError | None]]:
-    """Files as found and as they really are; for each entry of a folder one call of the system, not ten."""
+class _Item(NamedTuple):
+    """What a folder holds: its path as found and as it really is, whether it is a regular file, and what is wrong."""
+
+    path: Path
+    real: str
+    regular: bool
+    error: CaseError | None = None
+
+
+def _walk(folder: Path, seen: set[str]) -> Iterator[_Item]:
+    """All files; for each entry of a folder one call of the system, not ten."""
     waiting: list[tuple[Path, str, os.DirEntry[str] | None]] = [(folder, "", None)]  # no recursion: folders may be deep
     while waiting:
         path, parent, entry = waiting.pop()
@@ -68,15 +78,16 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, str, CaseError |
                 inside = _entries(path)
             except OSError as error:
                 text = f"folder cannot be read ({error.strerror or type(error).__name__}); check its permissions"
-                yield path, real, CaseFailedError(text)
+                yield _Item(path, real, False, CaseFailedError(text))
                 continue
             waiting += [(path / entry.name, real, entry) for entry in reversed(inside)]
         elif not entry.is_symlink():
-            yield path, os.path.join(parent, entry.name), None
+            yield _Item(path, f"{parent}{os.sep}{entry.name}", entry.is_file())
         elif path.exists():
-            yield path, os.path.realpath(path), None
+            yield _Item(path, os.path.realpath(path), path.is_file())
         else:
-            yield path, os.path.join(parent, entry.name), CaseFailedError("is a link to a file that does not exist")
+            error = CaseFailedError("is a link to a file that does not exist")
+            yield _Item(path, os.path.join(parent, entry.name), False, error)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -86,14 +97,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return [] if {"run.json", "journal.sqlite"} <= {entry.name for entry in entries} else entries
 
 
-def _sources(
-    path: Path, real: str, error: CaseError | None, inside: bool, seen: set[str]
-) -> Iterator[tuple[Source, CaseError | None]]:
-    if error is not None:
-        yield Source(path), error
-    elif real not in seen:
-        seen.add(real)
-        if not path.is_file():
+def _sources(item: _Item, inside: bool, seen: set[str]) -> Iterator[tuple[Source, CaseError | None]]:
+    path = item.path
+    if item.error is not None:
+        yield Source(path), item.error
+    elif item.real not in seen:
+        seen.add(item.real)
+        if not item.regular:
             yield Source(path), CaseSkippedError("is no regular file")
         elif path.name.upper() == "DICOMDIR":
             yield from _dicomdir(path, inside, seen)
@@ -149,9 +159,21 @@ def _referenced_files(path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
     return [[name] if isinstance(name, str) else [str(part) for part in name] for name in names if name], words
 
 
-def _label(source: Source, base: str) -> str:
-    whole, stem = os.path.abspath(source.path), os.path.join(base, "")
-    shown = whole[len(stem) :] if whole.startswith(stem) else os.path.relpath(whole, base)
-    member = f"!/{source.member}" if source.member is not None else ""
-    # A name in another encoding than UTF-8 is shown with its bytes escaped.
-    return os.fsencode(shown.replace(os.sep, "/") + member).decode("utf-8", "backslashreplace")
+class _Labels:
+    """Paths as tables show them, relative to a folder; the way to each folder is worked out once."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._folders: dict[str, str] = {}
+
+    def __call__(self, source: Source) -> str:
+        folder, name = os.path.split(source.path)
+        if folder not in self._folders:
+            self._folders[folder] = self._way(folder)
+        member = f"!/{source.member}" if source.member is not None else ""
+        # A name in another encoding than UTF-8 is shown with its bytes escaped.
+        return os.fsencode(self._folders[folder] + name + member).decode("utf-8", "backslashreplace")
+
+    def _way(self, folder: str) -> str:
+        way = os.path.relpath(os.path.abspath(folder), self._base)
+        return "" if way == os.curdir else way.replace(os.sep, "/") + "/"

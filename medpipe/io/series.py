@@ -231,9 +231,8 @@ class _Builder:
 
     def _add(self, entry: FileEntry, instance: Instance) -> None:
         # Without an id every folder counts as a patient of its own: joining strangers would be the worse guess.
-        folder = str(PurePath(instance.label).parent)
-        patient = instance.patient or f"folder {folder}"
-        series_uid = instance.series or f"folder {folder} series {instance.series_number}"
+        patient = instance.patient or f"folder {_folder(instance.label)}"
+        series_uid = instance.series or f"folder {_folder(instance.label)} series {instance.series_number}"
         key = (patient, instance.study, series_uid, instance.modality)
         series = self._series.get(key) or self._new_series(key)
         if not instance.series and not series.findings:
@@ -279,9 +278,11 @@ class _Builder:
         self.index.series = [series for series in self.index.series if series.instances]
 
     def _attach_broken(self) -> None:
+        if not self._broken:
+            return
         folders: dict[str, list[Series]] = defaultdict(list)
         for series in self.index.series:
-            for folder in {str(PurePath(instance.label).parent) for instance in series.instances}:
+            for folder in {_folder(instance.label) for instance in series.instances}:
                 folders[folder].append(series)
         neighbours: dict[int, list[str]] = defaultdict(list)
         for entry, key in self._broken:
@@ -289,13 +290,17 @@ class _Builder:
             if owner is not None:
                 owner.broken.append(entry.label)
                 continue
-            for series in folders.get(str(PurePath(entry.label).parent), []):
+            for series in folders.get(_folder(entry.label), []):
                 neighbours[id(series)].append(entry.label)
         for series in self.index.series:
             if series.broken:
                 series.findings.append(found("unreadable_slice", f"{len(series.broken)} files", series.broken[:50]))
             if labels := neighbours.get(id(series)):
                 series.findings.append(found("unreadable_neighbour", f"{len(labels)} files", labels[:50]))
+
+
+def _folder(label: str) -> str:
+    return str(PurePath(label).parent)
 
 
 def _foreign(kind: str) -> str:

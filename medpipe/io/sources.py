@@ -63,6 +63,8 @@ class Source:
         return cls(Path(text), None, frame)
 
     def __str__(self) -> str:
+        if self.member is None and self.frame is None:
+            return str(self.path)
         member = f"!/{self.member}" if self.member is not None else ""
         frame = f"#frame={self.frame}" if self.frame is not None else ""
         return f"{self.path}{member}{frame}"

@@ -150,7 +150,7 @@ def _same_orientation(first: Image, second: Image) -> bool:
 
 
 def _same_spacing(first: Sequence[float], second: Sequence[float]) -> bool:
-    return all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(first, second, strict=True))
+    return first == second or all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(first, second, strict=True))
 
 
 def _side_by_side(levels: list[list[Image]]) -> list[Finding]:
@@ -206,7 +206,7 @@ def _levels(group: list[Image]) -> list[list[Image]]:
             levels.append([])
             last = float(along[index])
         levels[-1].append(group[int(index)])
-    return [sorted(level, key=_number) for level in levels]
+    return [level if len(level) == 1 else sorted(level, key=_number) for level in levels]
 
 
 def _in_time(levels: list[list[Image]]) -> Stack:

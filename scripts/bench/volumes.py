@@ -176,7 +176,7 @@ def index_table(folder: Path, files: int) -> None:
     import pydicom
 
     from medpipe.io.header_store import HeaderStore
-    from medpipe.io.series import index_files
+    from medpipe.io.inventory import take_inventory
 
     source = next((folder / "uncompressed").iterdir()).read_bytes()
     start = source.index(b"\xe0\x7f\x10\x00")
@@ -189,11 +189,11 @@ def index_table(folder: Path, files: int) -> None:
             stream.write(header + source[start : start + 12])
             stream.truncate(len(header) + 12 + 512 * 512 * 2)  # the pixels are a hole that takes no disk
     store = folder / "headers"
-    index_files(tree, HeaderStore(store))
+    take_inventory(tree, store=HeaderStore(store))
     results = measure(
         {
-            "medpipe index_files (grouped, checked)": lambda: [s.stacks() for s in index_files(tree).series],
-            "the same with headers kept": lambda: [s.stacks() for s in index_files(tree, HeaderStore(store)).series],
+            "medpipe inventory (grouped, checked)": lambda: take_inventory(tree),
+            "the same with headers kept": lambda: take_inventory(tree, store=HeaderStore(store)),
             "pydicom headers alone": lambda: [
                 pydicom.dcmread(p, stop_before_pixels=True).SeriesInstanceUID for p in tree.rglob("*.dcm")
             ],
