@@ -86,8 +86,8 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[_Item]:
         elif path.exists():
             yield _Item(path, os.path.realpath(path), path.is_file())
         else:
-            error = CaseFailedError("is a link to a file that does not exist")
-            yield _Item(path, os.path.join(parent, entry.name), False, error)
+            gone = CaseFailedError("is a link to a file that does not exist")
+            yield _Item(path, os.path.join(parent, entry.name), False, gone)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
