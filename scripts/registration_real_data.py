@@ -11,8 +11,9 @@ painted in the greys of T1, both ways; their labels are FreeSurfer's. "colin" ta
 deep grey structures that FreeSurfer and the AAL atlas both name, which the two draw differently: no method reaches 1. "slabs"
 takes the slabs of four children (PTBP) in all twelve pairs, with four tissues. "ct" deforms TotalSegmentator's example by twelve known
 fields of up to 4 voxels and adds noise to both images; 500 points of the body are carried along exactly; the bundle is
-the liver's, and crops without sight of the labels. Intervals are over the fields: it is one scan. "training" writes the other label map and its mirror image as the
-data set OUT/datalist.json that the shipped weights learnt from, and prints its greys. Each method is `medpipe infer
+the liver's, and crops without sight of the labels. Intervals are over the fields: it is one scan. "training" writes the
+images that the shipped brain weights learnt from as the data set OUT/datalist.json: the other label map, painted, and its mirror
+image, the MNI152 and the average of SPM12, a FLASH image, and 24 hippocampus crops of training subjects (--hippocampus). Each method is `medpipe infer
 brain_mri_registration_ldr --pairs ...` followed by `medpipe score registration`; "network+30" refines each field by 30
 gradient steps, "affine:network" aligns beforehand. What is finished in OUT is not
 done again.
@@ -61,6 +62,12 @@ GREYS = {
     16: 0.75,
 }
 """In T1, of FreeSurfer's labels."""
+IMAGES = {
+    "mni152": "mni152_2mm/inst/extdata/MNI152_T1_2mm_Brain.nii.gz",
+    "mni152_head": "mni152_2mm/inst/extdata/MNI152_T1_2mm.nii.gz",
+    "average152": "spm12_single_subj/canonical/avg152T1.nii",
+    "flash": "rniftyreg/inst/extdata/flash_t1.nii.gz",
+}
 SEGMENTED = [1, 2, 3, 5, 6, 7]
 """TotalSegmentator's spleen, kidneys, liver, stomach and pancreas."""
 STRUCTURES = [2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 28, 41, 42, 43, 46, 47, 49, 50, 51, 52, 53, 54, 60]
@@ -207,8 +214,9 @@ def table_of(out: Path, named: list[tuple[str, str]], *, points: bool = False) -
     return out / "pairs.csv"
 
 
-def training_set(data: Path, out: Path) -> None:
-    """Label maps with the labels in order from 0 on: the first for training, the second for choosing among epochs."""
+def training_set(data: Path, out: Path, hippocampi: Path | None) -> None:
+    """Painted label maps with the labels in order from 0 on, the first for training, the second for choosing among epochs,
+    and real images of nobody that is tested."""
     values = [0, *sorted(GREYS)]
     order = np.zeros(1000, np.uint8)
     order[values] = range(len(values))
@@ -226,11 +234,31 @@ def training_set(data: Path, out: Path) -> None:
             write_nifti(out / f"{name}.nii.gz", greys[turned], np.eye(4))
             files = {"image": f"{name}.nii.gz", "label": f"{name}_label.nii.gz"}
             entries[subject].append({"case": name, "subject": subject, **files, "modality": "MR"})
+    for name, path in IMAGES.items():
+        image = nib.as_closest_canonical(nib.load(data / "brain_mri" / path))
+        values = np.asarray(image.dataobj).astype(np.float32)
+        inside = np.argwhere(values > 0.1 * np.quantile(values, 0.99))
+        box = tuple(slice(max(a - 3, 0), b + 4) for a, b in zip(inside.min(0), inside.max(0), strict=True))
+        write_nifti(out / f"{name}.nii.gz", values[box], np.eye(4))
+        entries["1"].append({"case": name, "subject": name, "image": f"{name}.nii.gz", "modality": "MR"})
+    if hippocampi is not None:
+        datalist = out / "hippocampus.json"
+        medpipe("data", "prepare", "msd_task04_hippocampus", hippocampi, "-o", datalist)
+        known = load_registration_datalist(datalist)
+        for section, subject in (("training", "1"), ("validation", "2")):
+            for entry in known[section][:24]:
+                full = entry_below(entry, hippocampi)
+                for what, suffix in (("image", ""), ("label", "_label")):
+                    volume = nib.load(full[what])
+                    name = f"{entry['case']}{suffix}.nii.gz"
+                    values = np.asarray(volume.dataobj).astype(np.uint8 if suffix else np.float32)
+                    write_nifti(out / name, values, volume.affine)
+                files = {"image": f"{entry['case']}.nii.gz", "label": f"{entry['case']}_label.nii.gz"}
+                entries[subject].append({"case": entry["case"], "subject": entry["case"], **files, "modality": "MR"})
     labels_by_name = {str(number): str(value) for number, value in enumerate(values) if number}
     head = {"name": "brain_label_maps", "description": "painted label maps", "generated": True, "split": "by subject"}
     parts = {"training": entries["1"], "validation": entries["2"], "test": [], "pairs": {}}
     write_registration_datalist({**head, "labels": labels_by_name, **parts}, out / "datalist.json")
-    print(f'"greys={[0, *(GREYS[value] for value in values[1:])]}"')
 
 
 def only(labels: np.ndarray) -> np.ndarray:
@@ -287,12 +315,13 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--methods", default=METHODS)
+    parser.add_argument("--hippocampus", type=Path, help="the hippocampus data set, for 'training'")
     given = parser.parse_intermixed_args()
     given.out = given.out.absolute()
     given.out.mkdir(parents=True, exist_ok=True)
     more = list(given.overrides)
     if given.kind == "training":
-        training_set(given.source, given.out)
+        training_set(given.source, given.out, given.hippocampus)
         return
     if given.kind == "hippocampus":
         table = hippocampus_table(given.source, given.out, given.pairs)

@@ -6,8 +6,9 @@ squares. MONAI's ``DiffusionLoss`` takes central differences and the mean.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
+
+from medpipe.networks.blocks.fused_gradients import roughness
 
 __all__ = ["FieldSmoothnessLoss"]
 
@@ -26,5 +27,4 @@ class FieldSmoothnessLoss(nn.Module):
         """
         if field.ndim != 5 or field.shape[1] != 3:
             raise ValueError(f"expected displacement fields (B, 3, X, Y, Z), found {tuple(field.shape)}")
-        squares = torch.stack([field.diff(dim=axis).square().sum() for axis in (2, 3, 4)])
-        return squares.sum() / (2 * field.numel())
+        return roughness(field)

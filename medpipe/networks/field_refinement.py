@@ -8,12 +8,14 @@ are added to the field one after the other, under a penalty of folding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks.displacement import jacobian_determinant
+from .blocks.fused_gradients import differentiable_warp, folding_depth
 from .blocks.warp import warp
 
 __all__ = ["FieldRefinement"]
@@ -91,14 +93,17 @@ class FieldRefinement(nn.Module):
         for _ in range(steps):
             optimizer.zero_grad()
             moved = field + self._dense(lattice, field)
-            loss = self.similarity(warp(moving, moved), fixed) + self.weight * self.smoothness(moved)
-            loss = loss + self.folding_weight * F.relu(_LEAST_VOLUME - jacobian_determinant(moved)).mean()
+            loss = self.similarity(differentiable_warp(moving, moved), fixed) + self.weight * self.smoothness(moved)
+            loss = loss + self.folding_weight * folding_depth(moved, _LEAST_VOLUME)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return self._dense(lattice.detach(), field)
 
     def _dense(self, lattice: Tensor, field: Tensor) -> Tensor:
-        return F.interpolate(lattice, field.shape[2:], mode="trilinear", align_corners=True)
+        """Linear interpolation, the corners of lattice and field aligned, as products with small matrices."""
+        x, y, z = (_hats(n, m, field.device) for n, m in zip(field.shape[2:], lattice.shape[2:], strict=True))
+        rows = y @ (lattice[0] @ z.T)
+        return (x @ rows.flatten(2)).view(field.shape)
 
     def _accepted(self, fixed: Tensor, moving: Tensor, field: Tensor, correction: Tensor) -> Tensor:
         """The largest part of the correction that neither folds too much nor makes the pair less alike."""
@@ -108,6 +113,13 @@ class FieldRefinement(nn.Module):
             if _folding(moved) <= folds and float(self.similarity(warp(moving, moved), fixed)) <= before:
                 return moved
         return field
+
+
+@lru_cache(maxsize=64)
+def _hats(size: int, nodes: int, device: torch.device) -> Tensor:
+    """(size, nodes): what each node counts at each voxel."""
+    places = torch.arange(size, device=device) * ((nodes - 1) / max(size - 1, 1))
+    return F.relu(1 - (places[:, None] - torch.arange(nodes, device=device)).abs())
 
 
 def _folding(field: Tensor) -> float:

@@ -1,9 +1,9 @@
-"""Pairs of images made from a label map, with the displacement between them known.
+"""Pairs of images made from a label map or from an image, with the displacement between them known.
 
 M. Hoffmann et al., "SynthMorph: learning contrast-invariant registration without acquired images", IEEE TMI 2022,
 https://arxiv.org/abs/2004.10282. The moving label map is a deformed copy of the given one, the fixed one is the moving one
 pulled back by a second displacement, which is therefore the exact answer. Greys, blur, bias, noise and gamma are drawn
-anew for each pair. Volumes are (1, X, Y, Z), a displacement (3, X, Y, Z) in voxels of the fixed grid:
+anew for each pair; an image keeps its greys. Volumes are (1, X, Y, Z), a displacement (3, X, Y, Z) in voxels of the fixed grid:
 ``fixed(x) = moving(x + u(x))``.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.data import MetaTensor
+from monai.networks.blocks import Warp
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
@@ -132,7 +133,10 @@ class Appearance:
 
     def paint(self, labels: Tensor, greys: Tensor, generator: torch.Generator) -> Tensor:
         """The image (1, X, Y, Z) in [0, 1] of a label map of that shape."""
-        image = _blurred(greys[labels.long()], _uniform(0.3, max(self.blur, 0.3), generator))
+        return self.touch(_blurred(greys[labels.long()], _uniform(0.3, max(self.blur, 0.3), generator)), generator)
+
+    def touch(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """An image (1, X, Y, Z) under a bias, noise and gamma of its own, in [0, 1]."""
         shape = tuple(image.shape[1:])
         image = image * (self.bias * spline_noise(shape, max(shape) / 2, 1, generator)).exp()
         image = image + _uniform(0, self.noise, generator) * torch.randn(image.shape, generator=generator)
@@ -143,10 +147,11 @@ class Appearance:
 
 
 class SynthesizePaird(Randomizable, MapTransform):
-    """Makes "fixed", "moving", "fixed_label", "moving_label" and "field" of a label map.
+    """Makes "fixed", "moving", "fixed_label", "moving_label" and "field" of a label map, or of an image and its label map.
 
     Args:
-        keys: One key, of the label map (1, X, Y, Z), labels from 0 on.
+        keys: One key, of the label map (1, X, Y, Z), labels from 0 on. Where a sample has "image" (1, X, Y, Z), too, both
+            images are that one, deformed and touched up; else they are painted from labels.
         deformation: Between the two, and by default also from the given map to the moving one.
         appearance: Of both.
         spread: From the given map to the moving one; without, ``deformation``.
@@ -170,32 +175,38 @@ class SynthesizePaird(Randomizable, MapTransform):
             raise ValueError(f"a pair is made of one label map, found the keys {self.keys}")
         self.deformation, self.appearance = deformation, appearance
         self.spread, self.flip = spread or deformation, flip
+        self._warp = Warp("bilinear", "border")
 
     def randomize(self, data: Any = None) -> torch.Generator:
         """A generator for one pair."""
         return torch.Generator().manual_seed(int(self.R.randint(2**31)))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Make a pair; the label map itself is left out, other keys stay.
+        """Make a pair; the label map itself and the image are left out, other keys stay.
 
         Raises:
             ValueError: The label map has another shape, or greys are given for fewer labels.
         """
         generator = self.randomize()
         key = self.keys[0]
-        result: dict[Hashable, Any] = {name: value for name, value in data.items() if name != key}
-        given = torch.as_tensor(data[key])
-        labels = given.as_tensor() if isinstance(given, MetaTensor) else given
+        result: dict[Hashable, Any] = {name: value for name, value in data.items() if name not in (key, "image")}
+        labels, image = _plain(data[key]), _plain(data["image"]) if "image" in data else None
         if labels.ndim != 4 or labels.shape[0] != 1:
             raise ValueError(f"expected a label map (1, X, Y, Z), found {tuple(labels.shape)}")
         shape = tuple(labels.shape[1:])
         if _uniform(0, 1, generator) < self.flip:
-            labels = labels.flip(1)
-        moving = _pulled(labels, self.spread.draw(shape, generator))
+            labels, image = labels.flip(1), None if image is None else image.flip(1)
+        spread = self.spread.draw(shape, generator)
+        moving = _pulled(labels, spread)
         field = self.deformation.draw(shape, generator)
         fixed = _pulled(moving, field)
-        greys = self.appearance.draw_greys(int(labels.max()) + 1, generator)
-        images = [self.appearance.paint(*pair, generator) for pair in zip((fixed, moving), greys, strict=True)]
+        if image is None:
+            greys = self.appearance.draw_greys(int(labels.max()) + 1, generator)
+            images = [self.appearance.paint(*pair, generator) for pair in zip((fixed, moving), greys, strict=True)]
+        else:
+            both = field + self._warp(spread[None], field[None])[0]  # the image itself is interpolated once
+            images = [self._warp(image[None], way[None])[0] for way in (both, spread)]
+            images = [self.appearance.touch(each, generator) for each in images]
         named = {"fixed": images[0], "moving": images[1], "fixed_label": fixed, "moving_label": moving, "field": field}
         result.update(named)
         return result
@@ -215,6 +226,11 @@ def fixed_pairs(
     own = copy(transform)
     own.set_random_state(seed)
     return [own(label_maps[number % len(label_maps)]) for number in range(count)]
+
+
+def _plain(volume: Any) -> Tensor:
+    tensor = torch.as_tensor(volume)
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 
 def _pulled(labels: Tensor, field: Tensor) -> Tensor:

@@ -210,7 +210,7 @@ def augment_moving(*, amplitude: float = 0.4, prob: float = 1.0) -> Compose:
 
 
 def label_maps(
-    kind: str,
+    kind: str | Sequence[str],
     *,
     count: int,
     image_size: int,
@@ -223,8 +223,9 @@ def label_maps(
     """Label maps to make synthetic pairs of.
 
     Args:
-        kind: ``datalist``, the labels of real volumes; or a kind of ``random_label_maps``.
-        count: How many random ones, or at most so many real ones.
+        kind: ``datalist``, the labels of real volumes; ``images``, those volumes themselves; or a kind of
+            ``random_label_maps``. Several kinds are taken in turn, each as often as the others.
+        count: How many random ones, or at most so many real ones; of each kind.
         image_size: Of random ones.
         seed: Likewise.
         datalist: The registration datalist; of ``datalist`` alone, as are the others.
@@ -233,21 +234,35 @@ def label_maps(
         on_grid: Makes "label" of an entry, as of ``PairVolumes``.
 
     Returns:
-        Samples with "label" (1, X, Y, Z) of whole numbers.
+        Samples with "label" (1, X, Y, Z) of whole numbers; of ``images`` with "image" (1, X, Y, Z) in [0, 1], too, and
+        a label map of zeros where a volume has none.
 
     Raises:
-        InputDataError: No volume of the section has labels.
+        InputDataError: The section has no volume, or none of them has labels.
         RequestError: Labels of a datalist are asked for, and none is named.
         ValueError: The kind is unknown.
     """
-    if kind != "datalist":
+    if not isinstance(kind, str):
+        options: dict[str, Any] = {"datalist": datalist, "root": root, "section": section, "on_grid": on_grid}
+        found = [label_maps(each, count=count, image_size=image_size, seed=seed, **options) for each in kind]
+        turns = range(max(map(len, found)))
+        return [samples[turn % len(samples)] for turn in turns for samples in found]
+    if kind not in ("datalist", "images"):
         return random_label_maps(kind, count=count, image_size=image_size, seed=seed)
     if datalist is None or root is None or on_grid is None:
-        raise RequestError("label_maps=datalist needs a data set; give dataset_dir=ROOT and datalist=FILE")
-    entries = [entry for entry in load_registration_datalist(datalist)[section] if "label" in entry]
+        raise RequestError(f"label_maps={kind} needs a data set; give dataset_dir=ROOT and datalist=FILE")
+    entries = [e for e in load_registration_datalist(datalist)[section] if "label" in e or kind == "images"]
     if not entries:
-        raise InputDataError(f"{datalist}: no volume of section '{section}' has a label")
-    return [{"label": _plain(on_grid(entry_below(entry, root))["label"])} for entry in entries[:count]]
+        wanted = "a label" if kind == "datalist" else "an image"
+        raise InputDataError(f"{datalist}: no volume of section '{section}' has {wanted}")
+    return [_sample(on_grid(entry_below(entry, root)), kind) for entry in entries[:count]]
+
+
+def _sample(placed: Mapping[str, Any], kind: str) -> dict[str, Tensor]:
+    if kind == "datalist":
+        return {"label": _plain(placed["label"])}
+    image = _plain(placed["image"])
+    return {"image": image, "label": _plain(placed["label"]) if "label" in placed else torch.zeros_like(image)}
 
 
 def _entries(datalist: dict[str, Any], section: str, found: PairList) -> list[dict[str, Any]]:

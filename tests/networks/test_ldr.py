@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medpipe.networks.blocks.warp import warp
+from medpipe.networks.blocks.fused_gradients import differentiable_warp
 from medpipe.networks.ldr import LDR, CodeStudent, PaperStudent
 
 
@@ -111,7 +111,7 @@ def test_the_original_image_is_warped_once_by_the_aggregate() -> None:
     with torch.no_grad():
         result = awake(small())(fixed, moving)
     assert result.field.abs().max() > 0.1
-    assert torch.equal(result.warped, warp(moving, result.field))
+    assert torch.equal(result.warped, differentiable_warp(moving, result.field))
 
 
 def test_half_resolution_predicts_on_half_the_grid() -> None:

@@ -32,6 +32,7 @@ class RegistrationStep:
         field_weight: Its weight.
         unsupervised_weight: Of the trainer's ``loss_function``, which takes the registration and the fixed image.
         clip: Largest norm of the gradient; None for no limit.
+        bfloat16: Convolutions compute in bfloat16; fields, warps and losses stay in float32.
 
     Raises:
         ValueError: A weight is negative.
@@ -46,6 +47,7 @@ class RegistrationStep:
         field_weight: float = 1.0,
         unsupervised_weight: float = 1.0,
         clip: float | None = None,
+        bfloat16: bool = False,
     ) -> None:
         weights = (label_weight, field_weight, unsupervised_weight)
         if min(weights) < 0:
@@ -53,7 +55,7 @@ class RegistrationStep:
         self.label_loss = label_loss if label_weight else None
         self.field_loss = field_loss if field_weight else None
         self.label_weight, self.field_weight, self.unsupervised_weight = weights
-        self.clip = clip
+        self.clip, self.bfloat16 = clip, bfloat16
 
     def __call__(self, engine: SupervisedTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
         """Update the network once.
@@ -65,7 +67,9 @@ class RegistrationStep:
         batch = pair_batch(batchdata, engine.state.device, engine.non_blocking, augmented=augmented)
         engine.network.train()
         engine.optimizer.zero_grad()
-        loss, parts = self.losses(engine, engine.network(batch["fixed"], batch["moving"]), batch)
+        with torch.autocast(batch["fixed"].device.type, torch.bfloat16, enabled=self.bfloat16):
+            result = engine.network(batch["fixed"], batch["moving"])
+        loss, parts = self.losses(engine, result, batch)
         loss.backward()
         clip_and_step(engine, self.clip)
         return {Keys.LOSS: loss.detach(), "parts": parts}

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .displacement import affine_field, compose, compose_affine, resample_field
+from .displacement import affine_field, compose_affine, resample_field
+from .fused_gradients import differentiable_compose, differentiable_warp
 from .fused_warp import compose_and_warp, place_affine_and_warp, resample_and_warp, warp_alone
-from .warp import warp
 
 __all__ = ["Affine", "Cascade", "Registration"]
 
@@ -134,7 +134,7 @@ class Cascade(nn.Module):
         if self.fuses(moving):
             return place_affine_and_warp(*affine, torch.zeros(len(moving), 3, *shape), moving)
         full = affine_field(*affine, shape)
-        return full, warp(moving, full)
+        return full, differentiable_warp(moving, full)
 
     def _composed(
         self, total: Tensor | None, own: Tensor, affine: Affine | None, moving: Tensor, shape: tuple[int, ...]
@@ -152,11 +152,11 @@ class Cascade(nn.Module):
         elif affine is not None:
             total = compose_affine(affine.weight, total, own)
         else:
-            total = compose(total, own)
+            total = differentiable_compose(total, own)
         if fuses and total.shape[2:] != shape:
             return total, *resample_and_warp(total, shape, moving)
         full = resample_field(total, shape, align_corners=False)
-        return total, full, warp_alone(moving, full) if fuses else warp(moving, full)
+        return total, full, warp_alone(moving, full) if fuses else differentiable_warp(moving, full)
 
     def fuses(self, moving: Tensor) -> bool:
         """Whether ``fused_warp`` takes the place of tensor operations for such images, here and now."""

@@ -1,7 +1,7 @@
 """Warping and composing on a CPU in one pass over the voxels, by numba.
 
 The same numbers as ``warp``, ``compose`` and ``compose_affine`` with borders repeated, without gradients: positions,
-interpolation and sum are done voxel by voxel, so that nothing but the results is written to memory. Slabs of the
+interpolation and sum are done row by row in the fastest memory, so that nothing but the results is written to main memory. Slabs of the
 volume are shared between as many threads as torch has.
 """
 
@@ -122,103 +122,134 @@ def _run(kernel: Any, arrays: tuple[Any, ...], start: int, stop: int) -> None:
 
 
 @_inlined
-def _place(position: Any, size: int) -> Any:
-    """Lower neighbour and fraction of a position along an axis, the border repeated."""
-    position = min(max(position, np.float32(0)), np.float32(size - 1))
-    low = int(position)
-    return low, position - np.float32(low)
+def _clamped(position: Any, last: Any) -> Any:
+    """A position along an axis, the border repeated; what is no number counts as 0, so that no index can be wrong."""
+    position = position if position > 0 else np.float32(0)
+    return position if position < last else last
 
 
 @_inlined
-def _between(volume: Any, x: int, y: int, z: int, x1: int, y1: int, z1: int, fx: Any, fy: Any, fz: Any) -> Any:
-    a = volume[x, y, z] + fz * (volume[x, y, z1] - volume[x, y, z])
-    b = volume[x, y1, z] + fz * (volume[x, y1, z1] - volume[x, y1, z])
-    c = volume[x1, y, z] + fz * (volume[x1, y, z1] - volume[x1, y, z])
-    d = volume[x1, y1, z] + fz * (volume[x1, y1, z1] - volume[x1, y1, z])
-    near = a + fy * (b - a)
-    return near + fx * (c + fy * (d - c) - near)
+def _steps(shape: Any) -> Any:
+    """From a voxel of a flat volume to its next along each axis; none along an axis of one voxel."""
+    nx, ny, nz = shape
+    return ny * nz if nx > 1 else 0, nz if ny > 1 else 0, 1 if nz > 1 else 0
 
 
 @_inlined
-def _sample(volumes: Any, px: Any, py: Any, pz: Any, out: Any, i: int, j: int, k: int) -> None:
-    """Sample every channel at one position into ``out[:, i, j, k]``."""
-    x, fx = _place(px, volumes.shape[1])
-    y, fy = _place(py, volumes.shape[2])
-    z, fz = _place(pz, volumes.shape[3])
-    x1, y1, z1 = min(x + 1, volumes.shape[1] - 1), min(y + 1, volumes.shape[2] - 1), min(z + 1, volumes.shape[3] - 1)
-    for c in range(volumes.shape[0]):
-        out[c, i, j, k] = _between(volumes[c], x, y, z, x1, y1, z1, fx, fy, fz)
+def _places(shape: Any, i: int, j: int, ux: Any, uy: Any, uz: Any, lowest: Any, parts: Any) -> None:
+    """Of a row of displaced voxels, the lowest of the eight neighbours in a flat volume, and the fractions between them."""
+    nx, ny, nz = shape
+    sx, sy, sz = _steps(shape)
+    hx, hy, hz = np.float32(nx - 1), np.float32(ny - 1), np.float32(nz - 1)
+    gx, gy = np.float32(i), np.float32(j)
+    for k in range(len(ux)):
+        px = _clamped(gx + ux[k], hx)
+        py = _clamped(gy + uy[k], hy)
+        pz = _clamped(np.float32(k) + uz[k], hz)
+        # The last voxel is reached from the one before it, with the fraction 1.
+        x, y, z = min(int(px), max(nx - 2, 0)), min(int(py), max(ny - 2, 0)), min(int(pz), max(nz - 2, 0))
+        parts[0, k], parts[1, k], parts[2, k] = px - np.float32(x), py - np.float32(y), pz - np.float32(z)
+        lowest[k] = x * sx + y * sy + z * sz
+
+
+@_inlined
+def _fetch(flat: Any, shape: Any, lowest: Any, parts: Any, out: Any) -> None:
+    """Interpolate a row of one channel. Unsigned numbers spare the test for an index from the end."""
+    sx, sy, sz = _steps(shape)
+    ux, uy, uz = np.uint64(sx), np.uint64(sy), np.uint64(sz)
+    for k in range(len(out)):
+        a = np.uint64(lowest[k])
+        b, c = a + uy, a + ux
+        d = c + uy
+        fx, fy, fz = parts[0, k], parts[1, k], parts[2, k]
+        ex, ey, ez = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz  # exact where a fraction is 0 or 1
+        one = ez * flat[a] + fz * flat[a + uz]
+        two = ez * flat[b] + fz * flat[b + uz]
+        three = ez * flat[c] + fz * flat[c + uz]
+        four = ez * flat[d] + fz * flat[d + uz]
+        out[k] = ex * (ey * one + fy * two) + fx * (ey * three + fy * four)
+
+
+@_inlined
+def _row(flat: Any, shape: Any, i: int, j: int, field: Any, lowest: Any, parts: Any, warped: Any) -> None:
+    """Warp one row of all channels by the field's."""
+    _places(shape, i, j, field[0, i, j], field[1, i, j], field[2, i, j], lowest, parts)
+    for c in range(len(flat)):
+        _fetch(flat[c], shape, lowest, parts, warped[c, i, j])
 
 
 @_compiled
 def _warp(start: int, stop: int, moving: Any, field: Any, warped: Any) -> None:
+    flat, shape = moving.reshape(moving.shape[0], -1), moving.shape[1:]
+    lowest, parts = np.empty(field.shape[3], np.int64), np.empty((3, field.shape[3]), np.float32)
     for i in range(start, stop):
         for j in range(field.shape[2]):
-            for k in range(field.shape[3]):
-                px = np.float32(i) + field[0, i, j, k]
-                py = np.float32(j) + field[1, i, j, k]
-                pz = np.float32(k) + field[2, i, j, k]
-                _sample(moving, px, py, pz, warped, i, j, k)
+            _row(flat, shape, i, j, field, lowest, parts, warped)
 
 
 @_compiled
 def _compose(start: int, stop: int, first: Any, then: Any, moving: Any, field: Any, warped: Any) -> None:
-    one, two, three = first[0], first[1], first[2]
-    nx, ny, nz = one.shape
+    flat, shape = moving.reshape(moving.shape[0], -1), moving.shape[1:]
+    one, size = first.reshape(3, -1), first.shape[1:]
+    lowest, parts = np.empty(field.shape[3], np.int64), np.empty((3, field.shape[3]), np.float32)
     for i in range(start, stop):
-        for j in range(then.shape[2]):
-            for k in range(then.shape[3]):
-                vx, vy, vz = then[0, i, j, k], then[1, i, j, k], then[2, i, j, k]
-                gx, gy, gz = np.float32(i), np.float32(j), np.float32(k)
-                x, fx = _place(gx + vx, nx)
-                y, fy = _place(gy + vy, ny)
-                z, fz = _place(gz + vz, nz)
-                x1, y1, z1 = min(x + 1, nx - 1), min(y + 1, ny - 1), min(z + 1, nz - 1)
-                ux = vx + _between(one, x, y, z, x1, y1, z1, fx, fy, fz)
-                uy = vy + _between(two, x, y, z, x1, y1, z1, fx, fy, fz)
-                uz = vz + _between(three, x, y, z, x1, y1, z1, fx, fy, fz)
-                field[0, i, j, k], field[1, i, j, k], field[2, i, j, k] = ux, uy, uz
-                _sample(moving, gx + ux, gy + uy, gz + uz, warped, i, j, k)
+        for j in range(field.shape[2]):
+            _places(size, i, j, then[0, i, j], then[1, i, j], then[2, i, j], lowest, parts)
+            for c in range(3):
+                row, own = field[c, i, j], then[c, i, j]
+                _fetch(one[c], size, lowest, parts, row)
+                for k in range(len(row)):
+                    row[k] += own[k]
+            _row(flat, shape, i, j, field, lowest, parts, warped)
 
 
 @_compiled
 def _affine(start: int, stop: int, weight: Any, shift: Any, then: Any, moving: Any, field: Any, warped: Any) -> None:
+    flat, shape = moving.reshape(moving.shape[0], -1), moving.shape[1:]
+    lowest, parts = np.empty(field.shape[3], np.int64), np.empty((3, field.shape[3]), np.float32)
     half = np.float32(0.5)
     cx, cy, cz = half * (then.shape[1] - 1), half * (then.shape[2] - 1), half * (then.shape[3] - 1)
     for i in range(start, stop):
         for j in range(then.shape[2]):
-            for k in range(then.shape[3]):
-                vx, vy, vz = then[0, i, j, k], then[1, i, j, k], then[2, i, j, k]
-                gx, gy, gz = np.float32(i), np.float32(j), np.float32(k)
-                rx, ry, rz = np.float32(gx - cx + vx), np.float32(gy - cy + vy), np.float32(gz - cz + vz)
-                ux = vx + weight[0, 0] * rx + weight[0, 1] * ry + weight[0, 2] * rz + shift[0]
-                uy = vy + weight[1, 0] * rx + weight[1, 1] * ry + weight[1, 2] * rz + shift[1]
-                uz = vz + weight[2, 0] * rx + weight[2, 1] * ry + weight[2, 2] * rz + shift[2]
-                field[0, i, j, k], field[1, i, j, k], field[2, i, j, k] = ux, uy, uz
-                _sample(moving, gx + ux, gy + uy, gz + uz, warped, i, j, k)
+            vx, vy, vz = then[0, i, j], then[1, i, j], then[2, i, j]
+            gx, gy = np.float32(i - cx), np.float32(j - cy)
+            for c in range(3):
+                row, own = field[c, i, j], then[c, i, j]
+                for k in range(len(row)):
+                    rx, ry, rz = gx + vx[k], gy + vy[k], np.float32(k - cz) + vz[k]
+                    row[k] = own[k] + weight[c, 0] * rx + weight[c, 1] * ry + weight[c, 2] * rz + shift[c]
+            _row(flat, shape, i, j, field, lowest, parts, warped)
+
+
+@_inlined
+def _between(position: Any, size: int) -> Any:
+    """The two neighbours of a position along an axis, and the fraction between them."""
+    position = _clamped(position, np.float32(size - 1))
+    low = int(position)
+    return low, min(low + 1, size - 1), position - np.float32(low)
 
 
 @_compiled
 def _resample(start: int, stop: int, steps: Any, coarse: Any, moving: Any, field: Any, warped: Any) -> None:
+    flat, shape = moving.reshape(moving.shape[0], -1), moving.shape[1:]
     nx, ny, nz = coarse.shape[1:]
+    length = field.shape[3]
+    lowest, parts = np.empty(length, np.int64), np.empty((3, length), np.float32)
     half = np.float32(0.5)
-    line = np.empty((3, nz), np.float32)
+    line = np.empty(nz, np.float32)
+    low, high, share = np.empty(length, np.uint64), np.empty(length, np.uint64), np.empty(length, np.float32)
+    for k in range(length):
+        low[k], high[k], share[k] = _between((np.float32(k) + half) * steps[2] - half, nz)
     for i in range(start, stop):
-        x, fx = _place((np.float32(i) + half) * steps[0] - half, nx)
-        x1 = min(x + 1, nx - 1)
+        x, x1, fx = _between((np.float32(i) + half) * steps[0] - half, nx)
         for j in range(field.shape[2]):
-            y, fy = _place((np.float32(j) + half) * steps[1] - half, ny)
-            y1 = min(y + 1, ny - 1)
+            y, y1, fy = _between((np.float32(j) + half) * steps[1] - half, ny)
             for c in range(3):  # between four rows of the coarse field first, once for all voxels of this one
+                a, b, d, e = coarse[c, x, y], coarse[c, x, y1], coarse[c, x1, y], coarse[c, x1, y1]
                 for z in range(nz):
-                    near = coarse[c, x, y, z] + fy * (coarse[c, x, y1, z] - coarse[c, x, y, z])
-                    far = coarse[c, x1, y, z] + fy * (coarse[c, x1, y1, z] - coarse[c, x1, y, z])
-                    line[c, z] = (near + fx * (far - near)) / steps[c]
-            for k in range(field.shape[3]):
-                z, fz = _place((np.float32(k) + half) * steps[2] - half, nz)
-                z1 = min(z + 1, nz - 1)
-                ux = line[0, z] + fz * (line[0, z1] - line[0, z])
-                uy = line[1, z] + fz * (line[1, z1] - line[1, z])
-                uz = line[2, z] + fz * (line[2, z1] - line[2, z])
-                field[0, i, j, k], field[1, i, j, k], field[2, i, j, k] = ux, uy, uz
-                _sample(moving, np.float32(i) + ux, np.float32(j) + uy, np.float32(k) + uz, warped, i, j, k)
+                    near = a[z] + fy * (b[z] - a[z])
+                    line[z] = (near + fx * (d[z] + fy * (e[z] - d[z]) - near)) / steps[c]
+                row = field[c, i, j]
+                for k in range(length):
+                    row[k] = line[low[k]] + share[k] * (line[high[k]] - line[low[k]])
+            _row(flat, shape, i, j, field, lowest, parts, warped)

@@ -79,6 +79,21 @@ def test_a_zero_field_gives_the_volume_back_exactly_at_any_size() -> None:
     assert torch.equal(warp_alone(moving, torch.zeros(1, 3, 47, 10, 33)), moving)
 
 
+@pytest.mark.parametrize("shape", [(1, 6, 7), (5, 1, 4), (4, 5, 1), (1, 1, 1)])
+def test_an_axis_of_one_voxel_has_no_neighbours(shape: tuple[int, ...]) -> None:
+    moving, field = torch.rand(1, 2, *shape), 3 * torch.randn(1, 3, *shape)
+    torch.testing.assert_close(warp_alone(moving, field), warp(moving, field), rtol=0, atol=1e-5)
+
+
+def test_positions_that_are_no_numbers_read_a_voxel_of_the_volume() -> None:
+    moving, field = torch.rand(1, 1, 5, 6, 7), torch.zeros(1, 3, 5, 6, 7)
+    field[0, :, 1, 2, 3] = torch.tensor([float("nan"), float("inf"), -float("inf")])
+    warped = warp_alone(moving, field)
+    assert warped[0, 0, 1, 2, 3] == moving[0, 0, 0, 5, 0]
+    field[0, :, 1, 2, 3] = 0
+    assert torch.equal(warp_alone(moving, field), moving)
+
+
 @pytest.mark.parametrize("options", [{}, {"initial": "none"}, {"half_resolution": True}, {"initial": "ldr_shared"}])
 def test_a_cascade_uses_them_only_in_its_optimised_copy_and_without_gradients(options, monkeypatch) -> None:
     torch.manual_seed(0)
