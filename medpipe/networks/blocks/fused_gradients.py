@@ -227,7 +227,7 @@ def _squares(field: Any, slope: Any) -> Any:
                 # A neighbour outside counts as the voxel itself: no difference.
                 left, right = field[c, max(i - 1, 0), j], field[c, min(i + 1, nx - 1), j]
                 front, back = field[c, i, max(j - 1, 0)], field[c, i, min(j + 1, ny - 1)]
-                row = np.float32(0)
+                row: Any = np.float32(0)
                 for k in range(nz):
                     v = here[k]
                     dx, dy = right[k] - v, back[k] - v

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from medpipe.networks.blocks.cascade import Affine, Cascade
 from medpipe.networks.blocks.displacement import affine_field, compose, compose_affine, resample_field
+from medpipe.networks.blocks.fused_gradients import differentiable_warp
 from medpipe.networks.blocks.warp import warp
 
 SIZE = 32
@@ -73,7 +74,7 @@ def test_the_aggregate_is_composed_by_hand_and_the_original_image_is_warped_once
     for found, expected in zip(result.fields, (u0, u1, u2), strict=True):
         assert torch.allclose(found, expected.expand_as(found), atol=1e-5)
     for image, field in zip(result.images, result.fields, strict=True):
-        assert torch.equal(image, warp(moving, field))
+        assert torch.equal(image, differentiable_warp(moving, field))
     assert torch.equal(result.field, result.fields[-1])
     assert torch.equal(result.warped, result.images[-1])
     assert [len(network.seen) for network in (one, two)] == [1, 1]
@@ -106,7 +107,7 @@ def test_an_affine_network_alone_is_a_cascade() -> None:
     fixed, moving = pair()
     result = Cascade([], ConstantAffine())(fixed, moving)
     assert result.stage_fields == ()
-    assert torch.equal(result.warped, warp(moving, result.field))
+    assert torch.equal(result.warped, differentiable_warp(moving, result.field))
     with pytest.raises(ValueError, match="at least one dense network"):
         Cascade([])
 
