@@ -258,7 +258,7 @@ def test_nifti_files_have_no_registration_object_and_say_why(data, tmp_path) -> 
         ),
         (
             ["--fixed", "~atlas.nii.gz", "--moving", "~one.nii.gz", "--affine", "rigid"],
-            "is none of none, moments, affine",
+            "is none of none, moments, rigid, affine",
         ),
         (
             ["--fixed", "~atlas.nii.gz", "--moving", "~one.nii.gz", "--dicom", "sr"],

@@ -27,7 +27,7 @@ __all__ = [
 
 _PANEL = "Registration"
 _METHODS = ("network", "affine", "bspline", "demons", "syn", "voxelmorph")
-_ALIGNMENTS = ("none", "moments", "affine")
+_ALIGNMENTS = ("none", "moments", "rigid", "affine")
 
 Paths = list[Path] | None
 
@@ -60,7 +60,7 @@ PointsOption = Annotated[
     Paths, typer.Option("--points", rich_help_panel=_PANEL, help="Landmarks of the moving image carried along (CSV).")
 ]
 AffineOption = Annotated[
-    str | None, typer.Option("--affine", rich_help_panel=_PANEL, help="Alignment beforehand: none, moments, affine.")
+    str | None, typer.Option("--affine", rich_help_panel=_PANEL, help="Alignment beforehand: none, moments, rigid, affine.")
 ]
 RefineOption = Annotated[
     int | None,

@@ -1,7 +1,8 @@
 """Classical deformable registration with the interface of the networks: two volumes on one grid to a field in voxels.
 
 Volumes are handed to SimpleITK and ANTs without spacing, so that millimetres there are voxels here. One thread and fixed
-seeds: the same volumes give the same field. The settings are those that these tools' own examples take.
+seeds: the same volumes give the same field. The settings are those that these tools' own examples take; of the B-splines, and
+no others, metric, samples and accuracy were chosen on three validation pairs (hippocampi).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Array = npt.NDArray[Any]
 _SEED = 20200
 _BINS = 32
 _SHARE = 0.2
-_SAMPLES = 5000
+_SAMPLES = 20000
 
 
 def affine(fixed: Array, moving: Array) -> Array:
@@ -42,14 +43,16 @@ def affine(fixed: Array, moving: Array) -> Array:
 
 
 def bspline(fixed: Array, moving: Array) -> Array:
-    """Free-form deformation: cubic B-splines of 2, 4 and 8 spans per axis, mutual information, L-BFGS (SimpleITK)."""
+    """Free-form deformation: cubic B-splines of 2, 4 and 8 spans per axis, correlation, L-BFGS (SimpleITK)."""
     sitk = _simpleitk()
     one, two = _image(fixed), _image(moving)
     transform = sitk.BSplineTransformInitializer(one, [2, 2, 2], 3)
     method = _method()
+    # Mutual information of so few samples is too rough for a line search: Dice of validation pairs .61 against .73.
+    method.SetMetricAsCorrelation()
     # ITK's time grows with the product of samples and control points.
-    method.SetMetricSamplingPercentage(min(_SHARE, _SAMPLES / fixed.size), _SEED)
-    method.SetOptimizerAsLBFGS2(solutionAccuracy=1e-4, numberOfIterations=30, deltaConvergenceTolerance=1e-4)
+    method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / fixed.size), _SEED)
+    method.SetOptimizerAsLBFGS2(solutionAccuracy=1e-5, numberOfIterations=60, deltaConvergenceTolerance=1e-6)
     method.SetInitialTransformAsBSpline(transform, True, [1, 2, 4])
     method.Execute(one, two)
     return _field(transform, one)

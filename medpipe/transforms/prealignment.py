@@ -15,11 +15,11 @@ import numpy.typing as npt
 from medpipe.errors import CaseFailedError
 from medpipe.io.geometry import LPS_TO_RAS
 
-__all__ = ["ALIGNMENTS", "align"]
+__all__ = ["ALIGNMENTS", "align", "volume_ratio"]
 
 Array = npt.NDArray[Any]
 
-ALIGNMENTS = ("none", "moments", "affine")
+ALIGNMENTS = ("none", "moments", "rigid", "affine")
 
 _SEED = 20200
 _BINS = 32
@@ -36,8 +36,8 @@ def align(fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array
         fixed_affine: (4, 4), RAS+; axes at right angles.
         moving: (X', Y', Z') intensities.
         moving_affine: (4, 4), RAS+; axes at right angles.
-        kind: ``none``: the identity. ``moments``: a translation of the centre of intensities. ``affine``: that, then
-            rotation, then shear and scale.
+        kind: ``none``: the identity. ``moments``: a translation of the centre of intensities. ``rigid``: that, then
+            rotation. ``affine``: that, then shear and scale.
 
     Returns:
         (4, 4), RAS+ millimetres.
@@ -59,6 +59,8 @@ def align(fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array
             if kind == "moments":
                 return _matrix(first)
             rigid = _optimised(one, two, sitk.Euler3DTransform(first))
+            if kind == "rigid":
+                return _matrix(rigid)
             start = sitk.AffineTransform(3)
             start.SetCenter(centre.tolist())
             matrix = LPS_TO_RAS @ _matrix(rigid) @ LPS_TO_RAS
@@ -68,8 +70,14 @@ def align(fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array
     except RuntimeError as error:
         raise CaseFailedError(f"alignment broke down ({str(error).strip().splitlines()[-1][-120:]})") from error
     if not np.isfinite(result).all() or np.linalg.det(result[:3, :3]) < 0.1:
-        raise CaseFailedError("alignment gave a map that shrinks or mirrors the image; try affine=moments")
+        raise CaseFailedError("alignment gave a map that shrinks or mirrors the image; try affine=rigid")
     return result
+
+
+def volume_ratio(world: Array) -> float:
+    """How much larger a (4, 4) map from fixed to moving makes a volume, as a number of at least 1 either way."""
+    ratio = abs(float(np.linalg.det(world[:3, :3])))
+    return max(ratio, 1 / max(ratio, 1e-9))
 
 
 def _optimised(fixed: Any, moving: Any, start: Any) -> Any:

@@ -5,7 +5,7 @@
 Random weights: the time does not depend on them. Batch 1; the time of a run is the network with all warps and
 compositions to the warped image and the aggregate field, no files. Two runs warm up; the networks of one table are then
 run in turns, and the median is given, CPU seconds beside wall seconds. "apart" is the largest difference of the field
-from the plain network's, in voxels.
+from the plain network's, in voxels. Peak memory is that of a process of its own for each network, torch in it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import argparse
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -25,19 +27,29 @@ from medpipe.networks.blocks.subpixel import optimize_for_inference
 from medpipe.networks.ldr import LDR, PaperStudent
 from medpipe.networks.rcn import RCN
 
+KINDS = (
+    ("RCN", ""),
+    ("LDR", ""),
+    ("LDR", " no affine"),
+    ("LDR", " at half the size"),
+    ("LDR", " at half the size, 8 channels"),
+)
+
+
+def build(size: int, cascades: int, name: str) -> nn.Module:
+    """One of ``KINDS``, without trained weights."""
+    if name.startswith("RCN"):
+        return RCN(size, n_cascades=cascades)
+    if "half" in name:
+        channels = 8 if "8 channels" in name else 16
+        return CoarseRegistration(LDR(size // 2, n_cascades=cascades, initial="none", channels=channels))
+    return LDR(size, n_cascades=cascades, initial="none" if "no affine" in name else "affine_light")
+
 
 def networks(size: int, cascades: int, bf16: bool) -> dict[str, nn.Module]:
     """Teacher and student of so many cascades, with fields of some voxels."""
     torch.manual_seed(0)
-    plain: dict[str, nn.Module] = {
-        f"RCN-{cascades}": RCN(size, n_cascades=cascades),
-        f"LDR-{cascades}": LDR(size, n_cascades=cascades),
-        f"LDR-{cascades} no affine": LDR(size, n_cascades=cascades, initial="none"),
-        f"LDR-{cascades} at half the size": CoarseRegistration(LDR(size // 2, n_cascades=cascades, initial="none")),
-        f"LDR-{cascades} at half the size, 8 channels": CoarseRegistration(
-            LDR(size // 2, n_cascades=cascades, initial="none", channels=8)
-        ),
-    }
+    plain = {f"{kind}-{cascades}{rest}": build(size, cascades, f"{kind}-{cascades}{rest}") for kind, rest in KINDS}
     result = {}
     for name, network in plain.items():
         for module in network.modules():
@@ -64,6 +76,20 @@ def measure(runs: dict[str, Callable[[], Tensor]], count: int) -> dict[str, tupl
     return {name: (statistics.median(w for w, _ in t), statistics.median(c for _, c in t)) for name, t in times.items()}
 
 
+def peak(size: int, cascades: int, name: str) -> None:
+    """Peak memory of this process after one pair, and before, in MiB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with torch.inference_mode():
+        torch.manual_seed(0)
+        network = build(size, cascades, name.split(" optimised")[0].removesuffix(" plain")).eval()
+        if "optimised" in name:
+            network = optimize_for_inference(network, dtype=torch.bfloat16 if "bfloat16" in name else torch.float32)
+        fixed, moving = torch.rand(2, 1, 1, size, size, size)
+        for _ in range(2):
+            network(fixed, moving, stages=False)
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB ({before:.0f} before)")
+
+
 def main() -> None:
     """Print one table per number of threads and cascades."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -72,7 +98,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--cascades", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--bf16", action="store_true", help="also with convolutions in bfloat16")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.peak:
+        peak(options.size, int(options.peak[0]), options.peak[1])
+        return
     print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}")
     fixed, moving = torch.rand(2, 1, 1, options.size, options.size, options.size)
     with torch.inference_mode():
@@ -92,7 +122,12 @@ def main() -> None:
                         f"  {name:42} {wall * 1e3:8.1f} ms wall {cpu * 1e3:8.1f} ms CPU "
                         f"x {teacher / wall:5.2f} of the optimised teacher, apart {apart:.4f}"
                     )
-    print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+            print("peak memory")
+            for name in nets:
+                command = [sys.executable, __file__, "--size", str(options.size), "--peak", str(cascades), name]
+                print(
+                    f"  {name:42} {subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()}"
+                )
 
 
 if __name__ == "__main__":

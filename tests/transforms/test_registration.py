@@ -120,7 +120,7 @@ def test_given_labels_take_the_place_of_the_search() -> None:
     np.testing.assert_allclose(grid[:3, 3], np.array([25 - 25 + 2.5, 35 - 25 + 2.5, 45 - 30 + 3]), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["moments", "affine"])
+@pytest.mark.parametrize("kind", ["moments", "rigid", "affine"])
 def test_alignment_finds_a_shift_and_is_the_same_every_time(kind) -> None:
     fixed, moving = head(), head(affine=turned(0, origin=(-43, -69, -40)), centre=(7, -9, 4))
     maps = [PairToGridd(32, "brain", "percentiles", kind)(case_of(fixed, moving)) for _ in range(2)]
@@ -144,6 +144,16 @@ def test_affine_alignment_finds_rotation_and_scale() -> None:
     after = np.linalg.norm(((truth - world) @ corners)[:3], axis=0).mean()
     assert before > 5
     assert after < 1
+
+
+def test_an_affine_map_that_no_two_heads_differ_by_is_not_kept() -> None:
+    fixed, moving = head(), head(affine=turned(0, spacing=(2.8, 2.8, 2.8), origin=(-70, -84, -62)), scale=1.4)
+    moving = Volume(fixed.array, moving.affine)  # the same pattern, each side 1.4 times as long
+    case = PairToGridd(32, "brain", "percentiles", "affine")(case_of(fixed, moving))
+    world = case["moving_grid"] @ np.linalg.inv(case["fixed_grid"])
+    assert case["reason"].startswith("the affine alignment changed volumes 2.")
+    assert "the rigid one was kept" in case["reason"]
+    np.testing.assert_allclose(world[:3, :3] @ world[:3, :3].T, np.eye(3), atol=1e-9)
 
 
 def test_fields_of_view_apart_are_noted_without_an_alignment_and_fine_with_one() -> None:
@@ -220,7 +230,7 @@ def test_a_negative_image_and_voxels_that_are_no_number_are_taken(load) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"body_part": "leg"}, {"intensity": "z"}, {"affine": "rigid"}, {"points_on": "both"}]
+    "wrong", [{"body_part": "leg"}, {"intensity": "z"}, {"affine": "similarity"}, {"points_on": "both"}]
 )
 def test_unknown_names_are_refused(wrong) -> None:
     arguments = {"body_part": "brain", "intensity": "percentiles", **wrong}

@@ -35,23 +35,24 @@ def gradient(function, field: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def compare(ours, theirs, field: Tensor) -> None:
-    for one, two in zip(gradient(ours, field), gradient(theirs, field), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    """Against the tensor operations in double precision; sums of dozens of terms of some size cancel in single precision."""
+    for one, two in zip(gradient(ours, field), gradient(theirs, field.double()), strict=True):
+        torch.testing.assert_close(one.double(), two, rtol=1e-4, atol=5e-5)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), shape=shapes, batch=st.integers(1, 2))
 def test_the_composition_and_both_its_gradients_are_those_of_grid_sample(seed, shape, batch) -> None:
     first, then = (2 * draw(seed + n, batch, 3, *shape) for n in range(2))
-    compare(lambda u: differentiable_compose(u, then), lambda u: compose(u, then), first)
-    compare(lambda u: differentiable_compose(first, u), lambda u: compose(first, u), then)
+    compare(lambda u: differentiable_compose(u, then), lambda u: compose(u, then.double()), first)
+    compare(lambda u: differentiable_compose(first, u), lambda u: compose(first.double(), u), then)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), shape=shapes, moving_shape=shapes, batch=st.integers(1, 2))
 def test_the_warp_and_its_gradient_are_those_of_grid_sample(seed, shape, moving_shape, batch) -> None:
     moving, field = draw(seed, batch, 1, *moving_shape), 2 * draw(seed + 1, batch, 3, *shape)
-    compare(lambda u: differentiable_warp(moving, u), lambda u: warp(moving, u), field)
+    compare(lambda u: differentiable_warp(moving, u), lambda u: warp(moving.double(), u), field)
 
 
 @settings(max_examples=40, deadline=None)
