@@ -1,12 +1,12 @@
 """What a teacher's fields are worth to a light student: train with and without them, and score subjects that neither saw.
 
-    python scripts/registration_experiment.py ROOT DATALIST OUT [--seeds 0 1 2] [--cascades 1 2 3] [--teacher rcn|demons|refined]
+    python scripts/registration_experiment.py ROOT DATALIST OUT [--seeds 0 1 2] [--cascades 1 2 3] [--teacher rcn|demons|refined|none]
         [--iterations 3000] [--teacher-iterations 5000] [--pairs 500] [--quick] [key=value ...]
 
 ROOT and DATALIST are a registration data set with labels (`medpipe data prepare`). For each number of cascades a teacher is
 trained once, or its fields are found without training (diffeomorphic demons; gradient steps on each pair), and the fields of the training pairs are stored; for each
 seed a student is trained without it (none), towards its fields (l2), and adversarially (aldk). What is finished in OUT is not
-done again, and what was interrupted goes on. OUT/pairs.csv has a row per test pair, OUT/table.md the means over the labels'
+done again, and what was interrupted goes on; with `--teacher none` there are students without one alone. OUT/pairs.csv has a row per test pair, OUT/table.md the means over the labels'
 Dice in percent, with the gain over "none": its 95 % t interval over seeds, and its interval over pairs, resampling subjects,
 of the mean over the seeds. Further key=value go to the students' training.
 """
@@ -138,7 +138,8 @@ def student(given: argparse.Namespace, cascades: int, method: str, seed: int, fi
     """The folder of a trained student."""
     out = given.out / f"student_{cascades}_{method}_{seed}"
     length = [f"max_epochs={given.epochs}", f"epoch_length={given.iterations // given.epochs}"]
-    options = [f"n_cascades={cascades}", f"initial={given.initial}", f"distillation={method}", f"seed={seed}", *length]
+    shape = [f"{name}={getattr(given, name)}" for name in ("repeats", "channels", "initial")]
+    options = [f"n_cascades={cascades}", *shape, f"distillation={method}", f"seed={seed}", *length]
     train(given, out, *options, *([f"fields_dir={fields}"] if method != "none" else []), *given.options)
     return out
 
@@ -212,13 +213,15 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--cascades", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--teacher", choices=["rcn", "demons", "refined"], default="rcn")
+    parser.add_argument("--teacher", choices=["rcn", "demons", "refined", "none"], default="rcn")
     parser.add_argument("--teacher-base", choices=["vtn", "voxelmorph"], default="vtn", help="vtn needs a grid of 64")
     parser.add_argument("--teacher-affine", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--teacher-channels", type=int, default=8)
     parser.add_argument("--teacher-iterations", type=int, default=5000)
     parser.add_argument("--demons-iterations", type=int, default=50)
     parser.add_argument("--refinement-steps", type=int, default=150)
+    parser.add_argument("--channels", type=int, default=16, help="of the students")
+    parser.add_argument("--repeats", type=int, default=1, help="of each of their networks; 1 as published")
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=10, help="validations and checkpoints of each training")
     parser.add_argument("--pairs", type=int, default=500, help="training pairs that get a field")
@@ -248,7 +251,7 @@ def main() -> None:
     given.out = given.out.absolute()
     test, rows = pairs_of(given, "test", given.test_pairs), []
     for cascades in given.cascades:
-        fields = teacher_fields(given, cascades)
+        fields = teacher_fields(given, cascades) if given.teacher != "none" else given.out
         rows += scores(None, test, cascades=str(cascades), method="before", seed="")
         if given.teacher == "rcn":
             network = RCN(
@@ -263,9 +266,10 @@ def main() -> None:
         elif given.teacher == "refined":
             rows += scores(Refined(given.refinement_steps), test, cascades=str(cascades), method="teacher", seed="")
         for seed in given.seeds:
-            for method in METHODS:
+            for method in METHODS if given.teacher != "none" else ("none",):
                 folder = student(given, cascades, method, seed, fields)
-                network = LDR(given.image_size, n_cascades=cascades, initial=given.initial)
+                shape = {"initial": given.initial, "channels": given.channels, "repeats": given.repeats}
+                network = LDR(given.image_size, n_cascades=cascades, **shape)
                 load_weights(network, folder / "model.pt")
                 rows += scores(network, test, cascades=str(cascades), method=method, seed=str(seed))
     with (given.out / "pairs.csv").open("w", newline="", encoding="utf-8") as stream:
