@@ -60,7 +60,8 @@ PointsOption = Annotated[
     Paths, typer.Option("--points", rich_help_panel=_PANEL, help="Landmarks of the moving image carried along (CSV).")
 ]
 AffineOption = Annotated[
-    str | None, typer.Option("--affine", rich_help_panel=_PANEL, help="Alignment beforehand: none, moments, rigid, affine.")
+    str | None,
+    typer.Option("--affine", rich_help_panel=_PANEL, help="Alignment beforehand: none, moments, rigid, affine."),
 ]
 RefineOption = Annotated[
     int | None,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .cascade import Cascade, Registration
 from .displacement import resample_field
-from .fused_warp import resample_and_warp
+from .fused_warp import halve, resample_and_warp
 from .warp import warp
 
 __all__ = ["CoarseRegistration"]
@@ -44,8 +44,11 @@ class CoarseRegistration(nn.Module):
         if any(size % 2 for size in shape):
             raise ValueError(f"expected images of even sizes, found {shape}")
         moving = moving if type(moving) is Tensor else moving.as_subclass(Tensor)
-        found = self.network(F.avg_pool3d(fixed, 2), F.avg_pool3d(moving, 2), stages=stages)
-        if self.network.fuses(moving):
+        fixed = fixed if type(fixed) is Tensor else fixed.as_subclass(Tensor)
+        fuses = self.network.fuses(moving) and self.network.fuses(fixed)
+        small = [halve(volume) if fuses else F.avg_pool3d(volume, 2) for volume in (fixed, moving)]
+        found = self.network(*small, stages=stages)
+        if fuses:
             field, warped = resample_and_warp(found.field, shape, moving)
         else:
             field = resample_field(found.field, shape, align_corners=False)

@@ -17,7 +17,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-__all__ = ["compose_and_warp", "place_affine_and_warp", "resample_and_warp", "warp_alone"]
+__all__ = ["compose_and_warp", "halve", "place_affine_and_warp", "resample_and_warp", "warp_alone"]
 
 _inlined: Callable[[Any], Any] = njit(nogil=True, inline="always", error_model="numpy")
 
@@ -102,6 +102,15 @@ def resample_and_warp(coarse: Tensor, shape: tuple[int, ...], moving: Tensor) ->
     return field, warped
 
 
+@torch.no_grad()
+def halve(volume: Tensor) -> Tensor:
+    """``avg_pool3d(volume, 2)`` of (B, C, X, Y, Z), sizes even, float32 on the CPU."""
+    small = torch.empty((*volume.shape[:2], *(size // 2 for size in volume.shape[2:])))
+    for b in range(len(volume)):
+        _shared(_halve, small.shape[2], _array(volume[b]), small[b].numpy())
+    return small
+
+
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
     return tensor.detach().to("cpu", torch.float32).contiguous().numpy()
 
@@ -176,6 +185,20 @@ def _row(flat: Any, shape: Any, i: int, j: int, field: Any, lowest: Any, parts: 
     _places(shape, i, j, field[0, i, j], field[1, i, j], field[2, i, j], lowest, parts)
     for c in range(len(flat)):
         _fetch(flat[c], shape, lowest, parts, warped[c, i, j])
+
+
+@_compiled
+def _halve(start: int, stop: int, volume: Any, small: Any) -> None:
+    for c in range(small.shape[0]):
+        for i in range(start, stop):
+            for j in range(small.shape[2]):
+                one, two = volume[c, 2 * i, 2 * j], volume[c, 2 * i, 2 * j + 1]
+                three, four = volume[c, 2 * i + 1, 2 * j], volume[c, 2 * i + 1, 2 * j + 1]
+                row = small[c, i, j]
+                for k in range(len(row)):
+                    near = one[2 * k] + one[2 * k + 1] + two[2 * k] + two[2 * k + 1]
+                    far = three[2 * k] + three[2 * k + 1] + four[2 * k] + four[2 * k + 1]
+                    row[k] = (near + far) * np.float32(0.125)
 
 
 @_compiled

@@ -11,6 +11,7 @@ from torch import Tensor
 from medpipe.networks.blocks.displacement import affine_field, compose, compose_affine, resample_field
 from medpipe.networks.blocks.fused_warp import (
     compose_and_warp,
+    halve,
     place_affine_and_warp,
     resample_and_warp,
     warp_alone,
@@ -111,3 +112,14 @@ def test_a_cascade_uses_them_only_in_its_optimised_copy_and_without_gradients(op
         pairs = zip(getattr(plain, name), getattr(quick, name), strict=True)
         assert all(torch.allclose(a, b, atol=2e-3) for a, b in pairs)
     assert fast(fixed, moving.requires_grad_()).warped.requires_grad
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_halving_takes_the_mean_of_eight_voxels(threads: int) -> None:
+    volume = torch.randn(2, 3, 6, 4, 10, generator=torch.Generator().manual_seed(0))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        torch.testing.assert_close(halve(volume), torch.nn.functional.avg_pool3d(volume, 2), rtol=0, atol=1e-6)
+    finally:
+        torch.set_num_threads(before)
