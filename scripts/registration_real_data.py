@@ -257,8 +257,19 @@ def training_set(data: Path, out: Path, hippocampi: Path | None) -> None:
                 entries[subject].append({"case": entry["case"], "subject": entry["case"], **files, "modality": "MR"})
     labels_by_name = {str(number): str(value) for number, value in enumerate(values) if number}
     head = {"name": "brain_label_maps", "description": "painted label maps", "generated": True, "split": "by subject"}
-    parts = {"training": entries["1"], "validation": entries["2"], "test": [], "pairs": {}}
+    listed = {  # of hippocampi, which have a label in the same sense
+        section: [
+            [a["case"], b["case"]] for a in entries[key] for b in entries[key] if a is not b and _both_crops(a, b)
+        ]
+        for section, key in (("training", "1"), ("validation", "2"))
+    }
+    rules = {section: {"how": "listed", "pairs": named} for section, named in listed.items() if named}
+    parts = {"training": entries["1"], "validation": entries["2"], "test": [], "pairs": rules}
     write_registration_datalist({**head, "labels": labels_by_name, **parts}, out / "datalist.json")
+
+
+def _both_crops(one: dict[str, str], two: dict[str, str]) -> bool:
+    return all(entry["case"].startswith("hippocampus") for entry in (one, two))
 
 
 def only(labels: np.ndarray) -> np.ndarray:

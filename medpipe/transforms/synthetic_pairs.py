@@ -147,11 +147,12 @@ class Appearance:
 
 
 class SynthesizePaird(Randomizable, MapTransform):
-    """Makes "fixed", "moving", "fixed_label", "moving_label" and "field" of a label map, or of an image and its label map.
+    """Makes "fixed", "moving", "fixed_label", "moving_label" and "field" of a label map, or of one or two images.
 
     Args:
         keys: One key, of the label map (1, X, Y, Z), labels from 0 on. Where a sample has "image" (1, X, Y, Z), too, both
-            images are that one, deformed and touched up; else they are painted from labels.
+            images are that one, deformed and touched up; else they are painted from labels. With "fixed_image" and
+            "fixed_label" the two are a real pair: both are deformed alike, and "field_given" is False.
         deformation: Between the two, and by default also from the given map to the moving one.
         appearance: Of both.
         spread: From the given map to the moving one; without, ``deformation``.
@@ -189,14 +190,24 @@ class SynthesizePaird(Randomizable, MapTransform):
         """
         generator = self.randomize()
         key = self.keys[0]
-        result: dict[Hashable, Any] = {name: value for name, value in data.items() if name not in (key, "image")}
+        used = (key, "image", "fixed_image", "fixed_label")
+        result: dict[Hashable, Any] = {name: value for name, value in data.items() if name not in used}
         labels, image = _plain(data[key]), _plain(data["image"]) if "image" in data else None
         if labels.ndim != 4 or labels.shape[0] != 1:
             raise ValueError(f"expected a label map (1, X, Y, Z), found {tuple(labels.shape)}")
         shape = tuple(labels.shape[1:])
-        if _uniform(0, 1, generator) < self.flip:
+        flipped = _uniform(0, 1, generator) < self.flip
+        if flipped:
             labels, image = labels.flip(1), None if image is None else image.flip(1)
         spread = self.spread.draw(shape, generator)
+        if "fixed_image" in data:
+            others = [_plain(data[name]) for name in ("fixed_label", "fixed_image")]
+            label, other = (volume.flip(1) for volume in others) if flipped else others
+            pair = [self._warp(volume[None], spread[None])[0] for volume in (other, image)]
+            images = [self.appearance.touch(each, generator) for each in pair]
+            fixed_label, moving_label = _pulled(label, spread), _pulled(labels, spread)
+            named = {"fixed": images[0], "moving": images[1], "fixed_label": fixed_label, "moving_label": moving_label}
+            return {**result, **named, "field": torch.zeros(3, *shape), "field_given": False}
         moving = _pulled(labels, spread)
         field = self.deformation.draw(shape, generator)
         fixed = _pulled(moving, field)
@@ -208,8 +219,7 @@ class SynthesizePaird(Randomizable, MapTransform):
             images = [self._warp(image[None], way[None])[0] for way in (both, spread)]
             images = [self.appearance.touch(each, generator) for each in images]
         named = {"fixed": images[0], "moving": images[1], "fixed_label": fixed, "moving_label": moving, "field": field}
-        result.update(named)
-        return result
+        return {**result, **named, "field_given": True}
 
 
 def fixed_pairs(

@@ -223,8 +223,8 @@ def label_maps(
     """Label maps to make synthetic pairs of.
 
     Args:
-        kind: ``datalist``, the labels of real volumes; ``images``, those volumes themselves; or a kind of
-            ``random_label_maps``. Several kinds are taken in turn, each as often as the others.
+        kind: ``datalist``, the labels of real volumes; ``images``, those volumes themselves; ``pairs``, pairs of them
+            as the datalist has them, evenly spread; or a kind of ``random_label_maps``. Several kinds are taken in turn, each as often as the others.
         count: How many random ones, or at most so many real ones; of each kind.
         image_size: Of random ones.
         seed: Likewise.
@@ -235,10 +235,10 @@ def label_maps(
 
     Returns:
         Samples with "label" (1, X, Y, Z) of whole numbers; of ``images`` with "image" (1, X, Y, Z) in [0, 1], too, and
-        a label map of zeros where a volume has none.
+        a label map of zeros where a volume has none; of ``pairs`` with "fixed_image" and "fixed_label" besides.
 
     Raises:
-        InputDataError: The section has no volume, or none of them has labels.
+        InputDataError: The section has no volume or no pair, or no volume has labels.
         RequestError: Labels of a datalist are asked for, and none is named.
         ValueError: The kind is unknown.
     """
@@ -247,15 +247,33 @@ def label_maps(
         found = [label_maps(each, count=count, image_size=image_size, seed=seed, **options) for each in kind]
         turns = range(max(map(len, found)))
         return [samples[turn % len(samples)] for turn in turns for samples in found]
-    if kind not in ("datalist", "images"):
+    if kind not in ("datalist", "images", "pairs"):
         return random_label_maps(kind, count=count, image_size=image_size, seed=seed)
     if datalist is None or root is None or on_grid is None:
         raise RequestError(f"label_maps={kind} needs a data set; give dataset_dir=ROOT and datalist=FILE")
-    entries = [e for e in load_registration_datalist(datalist)[section] if "label" in e or kind == "images"]
+    known = load_registration_datalist(datalist)
+    if kind == "pairs":
+        return _real_pairs(datalist, pairs(known, section), count, lambda entry: on_grid(entry_below(entry, root)))
+    entries = [e for e in known[section] if "label" in e or kind == "images"]
     if not entries:
         wanted = "a label" if kind == "datalist" else "an image"
         raise InputDataError(f"{datalist}: no volume of section '{section}' has {wanted}")
     return [_sample(on_grid(entry_below(entry, root)), kind) for entry in entries[:count]]
+
+
+def _real_pairs(
+    datalist: str | Path, found: PairList, count: int, read: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[dict[str, Tensor]]:
+    if not len(found):
+        raise InputDataError(f"{datalist}: there is no pair to take")
+    chosen: Sequence[Pair] = found if len(found) <= count else _spread(found, count)
+    volumes = {entry["case"]: entry for pair in chosen for entry in pair}
+    samples = {case: _sample(read(entry), "images") for case, entry in volumes.items()}
+    roles = {"image": "fixed_image", "label": "fixed_label"}
+    return [
+        {**samples[moving["case"]], **{roles[name]: value for name, value in samples[fixed["case"]].items()}}
+        for fixed, moving in chosen
+    ]
 
 
 def _sample(placed: Mapping[str, Any], kind: str) -> dict[str, Tensor]:

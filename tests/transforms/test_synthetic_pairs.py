@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from monai.networks.blocks import Warp
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
 from medpipe.transforms.synthetic_pairs import (
@@ -115,3 +116,39 @@ def test_too_few_greys_and_wrong_shapes_are_refused(label_map) -> None:
         made({"label": torch.zeros(4, 4, 4)})
     with pytest.raises(ValueError, match="made of one label map"):
         SynthesizePaird(["a", "b"])
+
+
+def test_a_pair_made_of_an_image_keeps_its_greys_and_its_field_is_exact() -> None:
+    grid = torch.stack(torch.meshgrid(*[torch.linspace(0, 1, n) for n in (20, 24, 22)], indexing="ij"))
+    image = (grid * torch.tensor([9.0, 8.0, 7.0]).view(3, 1, 1, 1)).sin().prod(0)[None]
+    plain = Appearance(bias=0.0, noise=0.0, gamma=0.0)
+    small = Deformation(strength=0.5, affine=0.02)
+    made = SynthesizePaird(deformation=small, appearance=plain, flip=0.0)
+    made.set_random_state(3)
+    sample = made({"label": torch.zeros(1, 20, 24, 22, dtype=torch.uint8), "image": image})
+    assert set(sample) == {"fixed", "moving", "fixed_label", "moving_label", "field", "field_given"}
+    pulled = Warp("bilinear", "border")(sample["moving"][None], sample["field"][None])[0]
+    inside = (0, *[slice(4, -4)] * 3)  # near the border the images were repeated before they were pulled
+    # The greys of each image are stretched from its darkest to its brightest.
+    after, before = (
+        np.corrcoef(sample["fixed"][inside].ravel(), v[inside].ravel())[0, 1] for v in (pulled, sample["moving"])
+    )
+    assert 1 - after < 0.05 * (1 - before)
+    assert sample["field_given"] is True
+
+
+def test_a_real_pair_stays_one_under_a_deformation_of_both() -> None:
+    torch.manual_seed(0)
+    one, two = torch.rand(2, 1, 12, 14, 10)
+    labels = [(volume > 0.5).to(torch.uint8) for volume in (one, two)]
+    still = Deformation(strength=0.0, affine=0.0, shift=0.0)
+    made = SynthesizePaird(deformation=still, appearance=Appearance(bias=0.0, noise=0.0, gamma=0.0), flip=1.0)
+    given = {"image": one, "label": labels[0], "fixed_image": two, "fixed_label": labels[1]}
+    sample = made(given)
+    for name, expected in (("moving", one), ("fixed", two)):
+        stretched = (expected - expected.min()) / (expected.max() - expected.min())
+        torch.testing.assert_close(sample[name], stretched.flip(1), rtol=0, atol=1e-5)
+    assert torch.equal(sample["moving_label"], labels[0].flip(1))
+    assert torch.equal(sample["fixed_label"], labels[1].flip(1))
+    assert sample["field_given"] is False
+    assert not sample["field"].any()

@@ -148,6 +148,23 @@ def test_label_maps_come_from_the_volumes_or_are_random(data) -> None:
         label_maps("datalist", **options)
 
 
+def test_images_and_pairs_are_taken_as_they_are_and_kinds_in_turn(data) -> None:
+    known = {"datalist": data / "datalist.json", "root": data, "on_grid": ON_GRID}
+    options = {"count": 3, "image_size": 16, "seed": 0, **known}
+    kinds = {kind: label_maps(kind, **options) for kind in ("images", "pairs", "shapes")}
+    assert [sorted(each[0]) for each in kinds.values()] == [
+        ["image", "label"],
+        ["fixed_image", "fixed_label", "image", "label"],
+        ["label"],
+    ]
+    pair, made = volumes(data)[0], kinds["pairs"][0]
+    for ours, theirs in (("image", "moving"), ("label", "moving_label"), ("fixed_image", "fixed")):
+        assert torch.equal(made[ours], pair[theirs])
+    mixed = label_maps(["images", "shapes"], **options)
+    assert ["image" in each for each in mixed] == [True, False] * 3
+    assert torch.equal(mixed[1]["label"], kinds["shapes"][0]["label"])
+
+
 def test_the_grid_is_that_of_inference(data) -> None:
     from medpipe.transforms.registration import registration_preprocessing
 
