@@ -7,7 +7,7 @@
 
 "hippocampus" takes the test section of `medpipe data prepare msd_task04_hippocampus ROOT`. "brains" takes the real scan of
 VoxelMorph's repository (DATA/brain_mri/voxelmorph) and the second label map of SynthSeg's (DATA/brain_mri/synthseg_labelmaps),
-painted in the greys of T1, both ways; their labels are FreeSurfer's. "colin" takes that scan and Colin27, both ways, with the twelve
+painted in the greys of T1, both ways; their labels are FreeSurfer's. "colin" takes that scan and Colin27 without its skull, both ways, with the twelve
 deep grey structures that FreeSurfer and the AAL atlas both name, which the two draw differently: no method reaches 1. "slabs"
 takes the slabs of four children (PTBP) in all twelve pairs, with four tissues. "ct" deforms TotalSegmentator's example by twelve known
 fields of up to 4 voxels and adds noise to both images; 500 points of the body are carried along exactly; the bundle is
@@ -147,7 +147,12 @@ def colin_table(data: Path, out: Path) -> Path:
     renamed = np.zeros(brain.shape, np.int16)
     for own, theirs in AAL.items():
         renamed[brain == theirs] = own
-    write_nifti(folder / "colin.nii.gz", np.asarray(image.dataobj).astype(np.float32), image.affine)
+    # The scan is without its skull; Colin27 loses it to the atlas, closed and filled.
+    inside = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(brain > 0, 8), iterations=6))
+    inside = ndimage.binary_dilation(inside, iterations=2)[tuple(slice(8, -8) for _ in range(3))]
+    write_nifti(
+        folder / "colin.nii.gz", np.where(inside, np.asarray(image.dataobj), 0).astype(np.float32), image.affine
+    )
     write_nifti(folder / "colin_labels.nii.gz", renamed, atlas.affine)
     return table_of(out, [("scan", "colin"), ("colin", "scan")])
 
