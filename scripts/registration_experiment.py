@@ -136,7 +136,8 @@ def refined_fields(given: argparse.Namespace, folder: Path) -> Path:
 
 def student(given: argparse.Namespace, cascades: int, method: str, seed: int, fields: Path) -> Path:
     """The folder of a trained student."""
-    out = given.out / f"student_{cascades}_{method}_{seed}"
+    kind = "" if (given.channels, given.repeats) == (16, 1) else f"_{given.channels}channels_{given.repeats}times"
+    out = given.out / f"student_{cascades}_{method}_{seed}{kind}"
     length = [f"max_epochs={given.epochs}", f"epoch_length={given.iterations // given.epochs}"]
     shape = [f"{name}={getattr(given, name)}" for name in ("repeats", "channels", "initial")]
     options = [f"n_cascades={cascades}", *shape, f"distillation={method}", f"seed={seed}", *length]
@@ -235,6 +236,10 @@ def parsed() -> argparse.Namespace:
     given, options = parser.parse_known_args()
     if odd := [option for option in options if "=" not in option]:
         parser.error(f"unknown option {odd[0]}")
+    if own := [
+        option for option in options if option.split("=")[0] in ("channels", "repeats", "initial", "n_cascades")
+    ]:
+        parser.error(f"{own[0]}: give --{own[0].split('=')[0].replace('n_', '')} instead")
     given.options, given.teacher_options = options, []
     if given.quick:
         given.seeds, given.cascades, given.epochs = given.seeds[:2], given.cascades[:1], 1

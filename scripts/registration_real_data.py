@@ -13,7 +13,8 @@ takes the slabs of four children (PTBP) in all twelve pairs, with four tissues. 
 fields of up to 4 voxels and adds noise to both images; 500 points of the body are carried along exactly; the bundle is
 the liver's, and crops without sight of the labels. Intervals are over the fields: it is one scan. "training" writes the
 images that the shipped brain weights learnt from as the data set OUT/datalist.json: the other label map, painted, and its mirror
-image, the MNI152 and the average of SPM12, a FLASH image, and 24 hippocampus crops of training subjects (--hippocampus). Each method is `medpipe infer
+image, the MNI152 and the average of SPM12, a FLASH image, and 24 hippocampus crops of training subjects (--hippocampus), for
+validation another label map and the crops of validation subjects. Labels of hippocampi are not those of the label maps. Each method is `medpipe infer
 brain_mri_registration_ldr --pairs ...` followed by `medpipe score registration`; "network+30" refines each field by 30
 gradient steps, "affine:network" aligns beforehand. What is finished in OUT is not
 done again.

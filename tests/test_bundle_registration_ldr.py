@@ -257,7 +257,7 @@ def test_nifti_files_have_no_registration_object_and_say_why(data, tmp_path) -> 
             "--method 'ants' is none of network",
         ),
         (
-            ["--fixed", "~atlas.nii.gz", "--moving", "~one.nii.gz", "--affine", "rigid"],
+            ["--fixed", "~atlas.nii.gz", "--moving", "~one.nii.gz", "--affine", "similarity"],
             "is none of none, moments, rigid, affine",
         ),
         (

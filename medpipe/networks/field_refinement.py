@@ -118,6 +118,11 @@ class FieldRefinement(nn.Module):
 @lru_cache(maxsize=64)
 def _hats(size: int, nodes: int, device: torch.device) -> Tensor:
     """(size, nodes): what each node counts at each voxel."""
+    with torch.inference_mode(False):  # what is kept must serve a call with gradients, whoever asked first
+        return _weights(size, nodes, device)
+
+
+def _weights(size: int, nodes: int, device: torch.device) -> Tensor:
     places = torch.arange(size, device=device) * ((nodes - 1) / max(size - 1, 1))
     return F.relu(1 - (places[:, None] - torch.arange(nodes, device=device)).abs())
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from medpipe.errors import CaseFailedError
 from medpipe.io.geometry import LPS_TO_RAS
 
-__all__ = ["ALIGNMENTS", "align", "volume_ratio"]
+__all__ = ["ALIGNMENTS", "align"]
 
 Array = npt.NDArray[Any]
 
@@ -26,9 +26,13 @@ _BINS = 32
 _SHARE = 0.2
 _STEPS = 150
 _PYRAMID = (4, 2, 1)
+_LARGEST_CHANGE = 2.0
+"""Of the volume of one person's organ against another's."""
 
 
-def align(fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array, kind: str) -> npt.NDArray[np.float64]:
+def align(
+    fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array, kind: str
+) -> tuple[npt.NDArray[np.float64], str]:
     """The affine map from places in the fixed image to their partners in the moving one.
 
     Args:
@@ -40,13 +44,14 @@ def align(fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array
             rotation. ``affine``: that, then shear and scale.
 
     Returns:
-        (4, 4), RAS+ millimetres.
+        (4, 4), RAS+ millimetres, and "" or what is odd: an affine map that mirrors, or changes volumes as no two
+        anatomies differ, has taken one thing for another; the rigid one is returned in its place.
 
     Raises:
         CaseFailedError: The optimisation broke down.
     """
     if kind == "none":
-        return np.eye(4)
+        return np.eye(4), ""
     sitk = _simpleitk()
 
     one, two = _image(fixed, fixed_affine), _image(moving, moving_affine)
@@ -57,10 +62,13 @@ def align(fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array
                 one, two, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
             )
             if kind == "moments":
-                return _matrix(first)
+                return _matrix(first), ""
             rigid = _optimised(one, two, sitk.Euler3DTransform(first))
+            kept = _matrix(rigid)
+            if not np.isfinite(kept).all():
+                raise CaseFailedError("alignment gave a map of no numbers; try affine=moments")
             if kind == "rigid":
-                return _matrix(rigid)
+                return kept, ""
             start = sitk.AffineTransform(3)
             start.SetCenter(centre.tolist())
             matrix = LPS_TO_RAS @ _matrix(rigid) @ LPS_TO_RAS
@@ -69,15 +77,13 @@ def align(fixed: Array, fixed_affine: Array, moving: Array, moving_affine: Array
             result = _matrix(_optimised(one, two, start))
     except RuntimeError as error:
         raise CaseFailedError(f"alignment broke down ({str(error).strip().splitlines()[-1][-120:]})") from error
-    if not np.isfinite(result).all() or np.linalg.det(result[:3, :3]) < 0.1:
-        raise CaseFailedError("alignment gave a map that shrinks or mirrors the image; try affine=rigid")
-    return result
-
-
-def volume_ratio(world: Array) -> float:
-    """How much larger a (4, 4) map from fixed to moving makes a volume, as a number of at least 1 either way."""
-    ratio = abs(float(np.linalg.det(world[:3, :3])))
-    return max(ratio, 1 / max(ratio, 1e-9))
+    change = float(np.linalg.det(result[:3, :3])) if np.isfinite(result).all() else 0.0
+    if 1 / _LARGEST_CHANGE <= change <= _LARGEST_CHANGE:
+        return result, ""
+    return kept, (
+        f"the affine alignment multiplied volumes by {change:.2g}, and the rigid one was kept; do both images show the same, "
+        "with or without the skull?"
+    )
 
 
 def _optimised(fixed: Any, moving: Any, start: Any) -> Any:

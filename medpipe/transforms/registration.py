@@ -26,7 +26,7 @@ from medpipe.io.points import read_world_points
 from medpipe.io.sampling import on_grid
 from medpipe.io.volume import Volume
 from medpipe.transforms.foreground import FOREGROUNDS, block_means, box_around, box_of, foreground
-from medpipe.transforms.prealignment import ALIGNMENTS, align, volume_ratio
+from medpipe.transforms.prealignment import ALIGNMENTS, align
 
 __all__ = ["INTENSITIES", "PairToGridd", "ReadPaird", "grid_affine", "registration_preprocessing"]
 
@@ -37,8 +37,6 @@ _WINDOW = (-25.0, 265.0)
 _PERCENTILES = (0.5, 99.5)
 _MARGINS = {"brain": (0.05, 2.0), "liver": (0.1, 5.0), "whole": (0.0, 0.0)}
 """Part of the box, and least number of voxels, that it grows on every side."""
-_LARGEST_RATIO = 2.0
-"""Of the volumes of two people's organs; beyond it an alignment has taken one thing for another."""
 
 
 def registration_preprocessing(
@@ -151,7 +149,9 @@ class PairToGridd(Transform):
                 images[role], windows[role] = self._on(case[role], grids[role])
         start = time.perf_counter()
         if self.affine != "none":
-            world = self._aligned(case, images, grids)
+            world, odd = align(images["fixed"], grids["fixed"], images["moving"], grids["moving"], self.affine)
+            if odd:
+                _note(case, odd)
             grids["moving"] = world @ grids["fixed"]
             images["moving"], windows["moving"] = self._on(case["moving"], grids["moving"])
         elif (gap := _gap(case["fixed"], case["moving"])) > 0:
@@ -159,19 +159,6 @@ class PairToGridd(Transform):
         case["stage_seconds"] = {"align": time.perf_counter() - start}
         case["image"] = torch.from_numpy(np.stack([images["fixed"], images["moving"]]))
         return {**case, "fixed_grid": grids["fixed"], "moving_grid": grids["moving"], "windows": windows}
-
-    def _aligned(self, case: dict[str, Any], images: dict[str, Array], grids: dict[str, Array]) -> Array:
-        """The map from the fixed to the moving image's world; an affine one that no two anatomies differ by is not kept."""
-        volumes = images["fixed"], grids["fixed"], images["moving"], grids["moving"]
-        world = align(*volumes, self.affine)
-        if self.affine == "affine" and (ratio := volume_ratio(world)) > _LARGEST_RATIO:
-            _note(
-                case,
-                f"the affine alignment changed volumes {ratio:.1f}-fold, and the rigid one was kept; do both images show the "
-                "same, with or without the skull?",
-            )
-            return align(*volumes, "rigid")
-        return world
 
     def _grid(self, case: dict[str, Any], role: str) -> npt.NDArray[np.float64]:
         labels = case.get(f"{role}_labels")

@@ -192,7 +192,8 @@ class SynthesizePaird(Randomizable, MapTransform):
         key = self.keys[0]
         used = (key, "image", "fixed_image", "fixed_label")
         result: dict[Hashable, Any] = {name: value for name, value in data.items() if name not in used}
-        labels, image = _plain(data[key]), _plain(data["image"]) if "image" in data else None
+        # Label maps of all sources in one type, so that they can be collated.
+        labels, image = _plain(data[key]).to(torch.int32), _plain(data["image"]) if "image" in data else None
         if labels.ndim != 4 or labels.shape[0] != 1:
             raise ValueError(f"expected a label map (1, X, Y, Z), found {tuple(labels.shape)}")
         shape = tuple(labels.shape[1:])
@@ -203,10 +204,12 @@ class SynthesizePaird(Randomizable, MapTransform):
         if "fixed_image" in data:
             others = [_plain(data[name]) for name in ("fixed_label", "fixed_image")]
             label, other = (volume.flip(1) for volume in others) if flipped else others
+            assert image is not None  # "fixed_image" comes with it
             pair = [self._warp(volume[None], spread[None])[0] for volume in (other, image)]
             images = [self.appearance.touch(each, generator) for each in pair]
-            fixed_label, moving_label = _pulled(label, spread), _pulled(labels, spread)
-            named = {"fixed": images[0], "moving": images[1], "fixed_label": fixed_label, "moving_label": moving_label}
+            fixed_label, moving_label = _pulled(label.to(torch.int32), spread), _pulled(labels, spread)
+            named: dict[Hashable, Any] = {"fixed": images[0], "moving": images[1]}
+            named |= {"fixed_label": fixed_label, "moving_label": moving_label}
             return {**result, **named, "field": torch.zeros(3, *shape), "field_given": False}
         moving = _pulled(labels, spread)
         field = self.deformation.draw(shape, generator)
@@ -215,7 +218,7 @@ class SynthesizePaird(Randomizable, MapTransform):
             greys = self.appearance.draw_greys(int(labels.max()) + 1, generator)
             images = [self.appearance.paint(*pair, generator) for pair in zip((fixed, moving), greys, strict=True)]
         else:
-            both = field + self._warp(spread[None], field[None])[0]  # the image itself is interpolated once
+            both = _followed(spread, field)  # the image itself is interpolated once
             images = [self._warp(image[None], way[None])[0] for way in (both, spread)]
             images = [self.appearance.touch(each, generator) for each in images]
         named = {"fixed": images[0], "moving": images[1], "fixed_label": fixed, "moving_label": moving, "field": field}
@@ -236,6 +239,20 @@ def fixed_pairs(
     own = copy(transform)
     own.set_random_state(seed)
     return [own(label_maps[number % len(label_maps)]) for number in range(count)]
+
+
+def _followed(first: Tensor, then: Tensor) -> Tensor:
+    """``compose(first, then)``, where the volume that ``then`` pulls is repeated beyond its border, as ``_pulled`` has it."""
+    then = torch.stack([_clamped(then[axis], axis) for axis in range(3)])
+    return then + Warp("bilinear", "border")(first[None], then[None])[0]
+
+
+def _clamped(component: Tensor, axis: int) -> Tensor:
+    """A component of a displacement that leads no place outside the volume."""
+    size, ends = component.shape[axis], [1, 1, 1]
+    ends[axis] = size
+    line = torch.arange(size).view(ends)
+    return (component + line).clamp(0, size - 1) - line
 
 
 def _plain(volume: Any) -> Tensor:

@@ -151,7 +151,7 @@ def test_an_affine_map_that_no_two_heads_differ_by_is_not_kept() -> None:
     moving = Volume(fixed.array, moving.affine)  # the same pattern, each side 1.4 times as long
     case = PairToGridd(32, "brain", "percentiles", "affine")(case_of(fixed, moving))
     world = case["moving_grid"] @ np.linalg.inv(case["fixed_grid"])
-    assert case["reason"].startswith("the affine alignment changed volumes 2.")
+    assert case["reason"].startswith("the affine alignment multiplied volumes by 2.")
     assert "the rigid one was kept" in case["reason"]
     np.testing.assert_allclose(world[:3, :3] @ world[:3, :3].T, np.eye(3), atol=1e-9)
 

@@ -28,8 +28,8 @@ _SUM_TYPES = {"float32": torch.float32, "float16": torch.float16}
 class SlidingWindowLabelInferer(Inferer):
     """The class with the largest (weighted) sum of the windows' outputs, voxel by voxel.
 
-    The labels are those of ``monai.inferers.SlidingWindowInferer`` with the same arguments, followed by an argmax over
-    classes: dividing by the sum of weights, as it does, changes no maximum. Images smaller than a window are padded with
+    The labels are those of ``monai.inferers.SlidingWindowInferer`` with the same arguments (one overlap for all axes), followed
+    by an argmax over classes: dividing by the sum of weights, as it does, changes no maximum. Images smaller than a window are padded with
     zeros on both sides.
 
     Args:
@@ -38,7 +38,7 @@ class SlidingWindowLabelInferer(Inferer):
         overlap: Part of a window that it shares with the next, in [0, 1).
         mode: ``constant``: all voxels of a window count alike; ``gaussian``: its centre counts most.
         sigma_scale: Standard deviation of the Gaussian, in parts of the window.
-        sums: Type of the sums. ``float16`` needs half the memory, and may decide near ties otherwise.
+        sums: Type of the sums. ``float16`` needs half the memory, may decide near ties otherwise, and holds sums up to 65,504.
 
     Raises:
         ValueError: A number is out of range, or a name is unknown.

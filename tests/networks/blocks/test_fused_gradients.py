@@ -85,3 +85,27 @@ def test_other_types_take_the_tensor_operations(dtype: torch.dtype) -> None:
     assert torch.autograd.gradcheck(lambda u: differentiable_compose(other, u).sum(), field.clone().requires_grad_())
     assert torch.autograd.gradcheck(roughness, field.clone().requires_grad_())
     assert torch.autograd.gradcheck(lambda u: folding_depth(u, 0.5), field.clone().requires_grad_())
+
+
+def test_a_field_at_rest_has_the_same_gradient_at_the_border_too() -> None:
+    moving = draw(3, 2, 1, 5, 6, 7)
+    compare(lambda u: differentiable_warp(moving, u), lambda u: warp(moving.double(), u), torch.zeros(2, 3, 5, 6, 7))
+    first = draw(4, 2, 3, 5, 6, 7)
+    still = torch.zeros(2, 3, 5, 6, 7)
+    compare(lambda u: differentiable_compose(first, u), lambda u: compose(first.double(), u), still)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected a volume"):
+        differentiable_warp(torch.zeros(2, 1, 4, 4, 4), torch.zeros(1, 3, 4, 4, 4))
+    with pytest.raises(ValueError, match="expected a volume"):
+        differentiable_compose(torch.zeros(2, 3, 4, 4, 4), torch.zeros(1, 3, 4, 4, 4))
+    with pytest.raises(ValueError, match="two voxels and more"):
+        folding_depth(torch.zeros(1, 3, 1, 4, 4), 0.1)
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    field = draw(5, 1, 3, 4, 4, 4).requires_grad_()
+    (slope,) = torch.autograd.grad(roughness(field) * field.sum(), field, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.square().sum().backward()
