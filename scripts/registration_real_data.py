@@ -3,7 +3,7 @@
     python scripts/registration_real_data.py hippocampus ROOT OUT [--pairs 40] [--methods network,demons,...] [key=value ...]
     python scripts/registration_real_data.py brains DATA OUT ...
     python scripts/registration_real_data.py colin|slabs|ct DATA OUT ...
-    python scripts/registration_real_data.py training DATA OUT
+    python scripts/registration_real_data.py training|training_ct DATA OUT
 
 "hippocampus" takes the test section of `medpipe data prepare msd_task04_hippocampus ROOT`. "brains" takes the real scan of
 VoxelMorph's repository (DATA/brain_mri/voxelmorph) and the second label map of SynthSeg's (DATA/brain_mri/synthseg_labelmaps),
@@ -14,7 +14,8 @@ fields of up to 4 voxels and adds noise to both images; 500 points of the body a
 the liver's, and crops without sight of the labels. Intervals are over the fields: it is one scan. "training" writes the
 images that the shipped brain weights learnt from as the data set OUT/datalist.json: the other label map, painted, and its mirror
 image, the MNI152 and the average of SPM12, a FLASH image, and 24 hippocampus crops of training subjects (--hippocampus), for
-validation another label map and the crops of validation subjects. Labels of hippocampi are not those of the label maps. Each method is `medpipe infer
+validation another label map and the crops of validation subjects. Labels of hippocampi are not those of the label maps. "training_ct" writes
+parts of a chest CT for the liver's. Each method is `medpipe infer
 brain_mri_registration_ldr --pairs ...` followed by `medpipe score registration`; "network+30" refines each field by 30
 gradient steps, "affine:network" aligns beforehand. What is finished in OUT is not
 done again.
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -69,6 +71,7 @@ IMAGES = {
     "average152": "spm12_single_subj/canonical/avg152T1.nii",
     "flash": "rniftyreg/inst/extdata/flash_t1.nii.gz",
 }
+CHEST = "Testing/Baselines/3DCT_lung.mha"
 SEGMENTED = [1, 2, 3, 5, 6, 7]
 """TotalSegmentator's spleen, kidneys, liver, stomach and pancreas."""
 STRUCTURES = [2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 28, 41, 42, 43, 46, 47, 49, 50, 51, 52, 53, 54, 60]
@@ -274,6 +277,23 @@ def training_set(data: Path, out: Path, hippocampi: Path | None) -> None:
     write_registration_datalist({**head, "labels": labels_by_name, **parts}, out / "datalist.json")
 
 
+def ct_training_set(data: Path, out: Path) -> None:
+    """Eight overlapping parts of elastix's chest CT, of nobody that is tested; the last for choosing among epochs."""
+    import SimpleITK
+
+    image = SimpleITK.ReadImage(str(data / "ct/elastix_lung" / CHEST))
+    values = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)[::-1, ::-1]  # to right, anterior
+    entries: list[dict[str, str]] = []
+    halves = [(slice(0, int(0.6 * n)), slice(int(0.4 * n), n)) for n in values.shape]
+    for number, box in enumerate(itertools.product(*halves)):
+        name = f"chest{number}"
+        write_nifti(out / f"{name}.nii.gz", values[box], np.diag([*image.GetSpacing(), 1.0]))
+        entries.append({"case": name, "subject": name, "image": f"{name}.nii.gz", "modality": "CT"})
+    head = {"name": "chest_ct", "description": "parts of one chest CT", "generated": False, "split": "by part"}
+    parts = {"training": entries[:7], "validation": entries[7:], "test": [], "pairs": {}, "labels": {}}
+    write_registration_datalist({**head, **parts}, out / "datalist.json")
+
+
 def _both_crops(one: dict[str, str], two: dict[str, str]) -> bool:
     return all(entry["case"].startswith("hippocampus") for entry in (one, two))
 
@@ -326,7 +346,7 @@ TABLES = {"brains": brains_table, "colin": colin_table, "slabs": slabs_table, "c
 def main() -> None:
     """Register, score, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["hippocampus", *TABLES, "training"])
+    parser.add_argument("kind", choices=["hippocampus", *TABLES, "training", "training_ct"])
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("overrides", nargs="*")
@@ -337,6 +357,9 @@ def main() -> None:
     given.out = given.out.absolute()
     given.out.mkdir(parents=True, exist_ok=True)
     more = list(given.overrides)
+    if given.kind == "training_ct":
+        ct_training_set(given.source, given.out)
+        return
     if given.kind == "training":
         training_set(given.source, given.out, given.hippocampus)
         return
