@@ -156,6 +156,14 @@ def import_all() -> None:
     prepare_workers()
 
 
+def server_lives() -> bool:
+    """Whether the server that forks decoders is the one that it was; where it died, another is started."""
+    server = multiprocessing.forkserver._forkserver
+    before = server._forkserver_pid
+    multiprocessing.forkserver.ensure_running()
+    return before == server._forkserver_pid
+
+
 def exit_code(pid: int) -> int:
     """Wait for a process; its code, negative for a signal."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -259,6 +267,8 @@ def one_run(report, out, task, duration, chance, kills, of_decoders) -> None:
                 break
         else:
             code = exit_code(pid)
+        if code == 1 and not server_lives():
+            continue  # the kill before took the server that all runs share along, once this run had been started
         if code != -signal.SIGKILL:
             if code != 3:
                 report["wrong"].append(f"{out.name}: exit code {code}")

@@ -179,7 +179,7 @@ def test_training_and_inference_build_the_same_network_by_default(name) -> None:
 
 
 def test_both_bundles_train_in_the_same_way_but_for_their_names_and_body_parts() -> None:
-    own = ("#", "body_part:", "intensity:", "label_maps:", "greys:")
+    own = ("#", "body_part:", "intensity:", "label_maps:", "greys:", "noise:")
 
     def config(name: str, file: str) -> list[str]:
         text = (find_bundle(name).root / "configs" / f"{file}.yaml").read_text(encoding="utf-8")
