@@ -193,7 +193,10 @@ class SynthesizePaird(Randomizable, MapTransform):
         used = (key, "image", "fixed_image", "fixed_label")
         result: dict[Hashable, Any] = {name: value for name, value in data.items() if name not in used}
         # Label maps of all sources in one type, so that they can be collated.
-        labels, image = _plain(data[key]).to(torch.int32), _plain(data["image"]) if "image" in data else None
+        labels, image = (
+            plain_tensor(data[key]).to(torch.int32),
+            plain_tensor(data["image"]) if "image" in data else None,
+        )
         if labels.ndim != 4 or labels.shape[0] != 1:
             raise ValueError(f"expected a label map (1, X, Y, Z), found {tuple(labels.shape)}")
         shape = tuple(labels.shape[1:])
@@ -202,7 +205,7 @@ class SynthesizePaird(Randomizable, MapTransform):
             labels, image = labels.flip(1), None if image is None else image.flip(1)
         spread = self.spread.draw(shape, generator)
         if "fixed_image" in data:
-            others = [_plain(data[name]) for name in ("fixed_label", "fixed_image")]
+            others = [plain_tensor(data[name]) for name in ("fixed_label", "fixed_image")]
             label, other = (volume.flip(1) for volume in others) if flipped else others
             assert image is not None  # "fixed_image" comes with it
             pair = [self._warp(volume[None], spread[None])[0] for volume in (other, image)]
@@ -255,7 +258,8 @@ def _clamped(component: Tensor, axis: int) -> Tensor:
     return (component + line).clamp(0, size - 1) - line
 
 
-def _plain(volume: Any) -> Tensor:
+def plain_tensor(volume: Any) -> Tensor:
+    """Without MONAI's metadata."""
     tensor = torch.as_tensor(volume)
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset, Dataset, MetaTensor
+from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose, CopyItemsd, MapTransform, Transform
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from medpipe.data.teacher_fields import field_path, read_teacher_field, write_te
 from medpipe.errors import InputDataError, RequestError
 
 from .bspline_deformation import RandBSplineDeformd
-from .synthetic_pairs import random_label_maps
+from .synthetic_pairs import plain_tensor, random_label_maps
 
 __all__ = [
     "FieldFolder",
@@ -131,7 +131,7 @@ class _Only(Transform):
 
     def __call__(self, entry: dict[str, Any]) -> dict[str, Tensor]:
         result = self.on_grid(entry)
-        return {name: _plain(result[name]) for name in ("image", "label") if name in result}
+        return {name: plain_tensor(result[name]) for name in ("image", "label") if name in result}
 
 
 class ReadTeacherFieldd(MapTransform):
@@ -278,9 +278,9 @@ def _real_pairs(
 
 def _sample(placed: Mapping[str, Any], kind: str) -> dict[str, Tensor]:
     if kind == "datalist":
-        return {"label": _plain(placed["label"])}
-    image = _plain(placed["image"])
-    return {"image": image, "label": _plain(placed["label"]) if "label" in placed else torch.zeros_like(image)}
+        return {"label": plain_tensor(placed["label"])}
+    image = plain_tensor(placed["image"])
+    return {"image": image, "label": plain_tensor(placed["label"]) if "label" in placed else torch.zeros_like(image)}
 
 
 def _entries(datalist: dict[str, Any], section: str, found: PairList) -> list[dict[str, Any]]:
@@ -288,8 +288,3 @@ def _entries(datalist: dict[str, Any], section: str, found: PairList) -> list[di
     if datalist["pairs"].get(section, {"how": "all"})["how"] == "all":
         return list(datalist[section])
     return [entry for pair in found for entry in pair]
-
-
-def _plain(volume: Any) -> Tensor:
-    tensor = torch.as_tensor(volume)
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from medpipe.networks.blocks.fused_gradients import differentiable_warp
+from medpipe.networks.blocks.warp import warp
 from medpipe.networks.ldr import LDR, CodeStudent, PaperStudent
 
 
@@ -112,6 +113,7 @@ def test_the_original_image_is_warped_once_by_the_aggregate() -> None:
         result = awake(small())(fixed, moving)
     assert result.field.abs().max() > 0.1
     assert torch.equal(result.warped, differentiable_warp(moving, result.field))
+    torch.testing.assert_close(result.warped, warp(moving, result.field), rtol=0, atol=1e-5)
 
 
 def test_half_resolution_predicts_on_half_the_grid() -> None:

@@ -180,12 +180,29 @@ def _inside(position: Any, last: Any) -> Any:
     return np.float32(1) if 0 < position < last else np.float32(0)
 
 
+@_inlined
+def _value_and_slopes(flat: Any, shape: Any, lowest: Any, fx: Any, fy: Any, fz: Any) -> Any:
+    """One channel between eight voxels, and its derivatives along the three axes."""
+    sx, sy, sz = _steps(shape)
+    ux, uy, uz = np.uint64(sx), np.uint64(sy), np.uint64(sz)
+    a = np.uint64(lowest)
+    b, c = a + uy, a + ux
+    d = c + uy
+    ex, ey, ez = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
+    rise1, rise2 = flat[a + uz] - flat[a], flat[b + uz] - flat[b]
+    rise3, rise4 = flat[c + uz] - flat[c], flat[d + uz] - flat[d]
+    one, two = ez * flat[a] + fz * flat[a + uz], ez * flat[b] + fz * flat[b + uz]
+    three, four = ez * flat[c] + fz * flat[c + uz], ez * flat[d] + fz * flat[d + uz]
+    near, far = ey * one + fy * two, ey * three + fy * four
+    along_y = ex * (two - one) + fx * (four - three)
+    along_z = ex * (ey * rise1 + fy * rise2) + fx * (ey * rise3 + fy * rise4)
+    return ex * near + fx * far, far - near, along_y, along_z
+
+
 @_compiled
 def warp_and_slopes(start: int, stop: int, moving: Any, field: Any, warped: Any, slopes: Any) -> None:
     flat, shape = moving.reshape(-1), moving.shape
     nx, ny, nz = shape
-    sx, sy, sz = _steps(shape)
-    ux, uy, uz = np.uint64(sx), np.uint64(sy), np.uint64(sz)
     length = field.shape[3]
     lowest, parts = np.empty(length, np.int64), np.empty((3, length), np.float32)
     for i in range(start, stop):
@@ -194,23 +211,12 @@ def warp_and_slopes(start: int, stop: int, moving: Any, field: Any, warped: Any,
             _places(shape, i, j, fieldx, fieldy, fieldz, lowest, parts)
             out, alongx, alongy, alongz = warped[i, j], slopes[0, i, j], slopes[1, i, j], slopes[2, i, j]
             for k in range(length):
-                a = np.uint64(lowest[k])
-                b, c = a + uy, a + ux
-                d = c + uy
                 fx, fy, fz = parts[0, k], parts[1, k], parts[2, k]
-                ex, ey, ez = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
-                rise1, rise2 = flat[a + uz] - flat[a], flat[b + uz] - flat[b]
-                rise3, rise4 = flat[c + uz] - flat[c], flat[d + uz] - flat[d]
-                one, two = ez * flat[a] + fz * flat[a + uz], ez * flat[b] + fz * flat[b + uz]
-                three, four = ez * flat[c] + fz * flat[c + uz], ez * flat[d] + fz * flat[d + uz]
-                near, far = ey * one + fy * two, ey * three + fy * four
-                out[k] = ex * near + fx * far
+                out[k], sx, sy, sz = _value_and_slopes(flat, shape, lowest[k], fx, fy, fz)
                 insidex = _inside(np.float32(i) + fieldx[k], np.float32(nx - 1))
                 insidey = _inside(np.float32(j) + fieldy[k], np.float32(ny - 1))
                 insidez = _inside(np.float32(k) + fieldz[k], np.float32(nz - 1))
-                alongx[k] = insidex * (far - near)
-                alongy[k] = insidey * (ex * (two - one) + fx * (four - three))
-                alongz[k] = insidez * (ex * (ey * rise1 + fy * rise2) + fx * (ey * rise3 + fy * rise4))
+                alongx[k], alongy[k], alongz[k] = insidex * sx, insidey * sy, insidez * sz
 
 
 @_compiled
@@ -234,18 +240,14 @@ def scatter(first: Any, then: Any, gradient: Any, to_first: Any, to_then: Any) -
                     d = c + uy
                     fx, fy, fz = parts[0, k], parts[1, k], parts[2, k]
                     ex, ey, ez = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
-                    rise1, rise2 = flat[a + uz] - flat[a], flat[b + uz] - flat[b]
-                    rise3, rise4 = flat[c + uz] - flat[c], flat[d + uz] - flat[d]
-                    one, two = ez * flat[a] + fz * flat[a + uz], ez * flat[b] + fz * flat[b + uz]
-                    three, four = ez * flat[c] + fz * flat[c + uz], ez * flat[d] + fz * flat[d + uz]
+                    _, slope_x, slope_y, slope_z = _value_and_slopes(flat, shape, lowest[k], fx, fy, fz)
                     g = row[k]
                     insidex = _inside(np.float32(i) + then[0, i, j, k], np.float32(nx - 1))
                     insidey = _inside(np.float32(j) + then[1, i, j, k], np.float32(ny - 1))
                     insidez = _inside(np.float32(k) + then[2, i, j, k], np.float32(nz - 1))
-                    to_then[0, i, j, k] += insidex * g * (ey * (three - one) + fy * (four - two))
-                    to_then[1, i, j, k] += insidey * g * (ex * (two - one) + fx * (four - three))
-                    rise = ex * (ey * rise1 + fy * rise2) + fx * (ey * rise3 + fy * rise4)
-                    to_then[2, i, j, k] += insidez * g * rise
+                    to_then[0, i, j, k] += insidex * g * slope_x
+                    to_then[1, i, j, k] += insidey * g * slope_y
+                    to_then[2, i, j, k] += insidez * g * slope_z
                     target[a] += g * ex * ey * ez
                     target[a + uz] += g * ex * ey * fz
                     target[b] += g * ex * fy * ez

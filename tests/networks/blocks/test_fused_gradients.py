@@ -34,7 +34,7 @@ def gradient(function, field: Tensor) -> tuple[Tensor, Tensor]:
     return value.detach(), leaf.grad
 
 
-def compare(ours, theirs, field: Tensor) -> None:
+def assert_agree(ours, theirs, field: Tensor) -> None:
     """Against the tensor operations in double precision; sums of dozens of terms of some size cancel in single precision."""
     for one, two in zip(gradient(ours, field), gradient(theirs, field.double()), strict=True):
         torch.testing.assert_close(one.double(), two, rtol=1e-4, atol=5e-5)
@@ -44,15 +44,15 @@ def compare(ours, theirs, field: Tensor) -> None:
 @given(seed=st.integers(0, 1000), shape=shapes, batch=st.integers(1, 2))
 def test_the_composition_and_both_its_gradients_are_those_of_grid_sample(seed, shape, batch) -> None:
     first, then = (2 * draw(seed + n, batch, 3, *shape) for n in range(2))
-    compare(lambda u: differentiable_compose(u, then), lambda u: compose(u, then.double()), first)
-    compare(lambda u: differentiable_compose(first, u), lambda u: compose(first.double(), u), then)
+    assert_agree(lambda u: differentiable_compose(u, then), lambda u: compose(u, then.double()), first)
+    assert_agree(lambda u: differentiable_compose(first, u), lambda u: compose(first.double(), u), then)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), shape=shapes, moving_shape=shapes, batch=st.integers(1, 2))
 def test_the_warp_and_its_gradient_are_those_of_grid_sample(seed, shape, moving_shape, batch) -> None:
     moving, field = draw(seed, batch, 1, *moving_shape), 2 * draw(seed + 1, batch, 3, *shape)
-    compare(lambda u: differentiable_warp(moving, u), lambda u: warp(moving.double(), u), field)
+    assert_agree(lambda u: differentiable_warp(moving, u), lambda u: warp(moving.double(), u), field)
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,14 +61,14 @@ def test_roughness_is_half_the_mean_square_of_differences(seed, shape, batch) ->
     def slow(field: Tensor) -> Tensor:
         return sum(field.diff(dim=axis).square().sum() for axis in (2, 3, 4)) / (2 * field.numel())
 
-    compare(roughness, slow, draw(seed, batch, 3, *shape))
+    assert_agree(roughness, slow, draw(seed, batch, 3, *shape))
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), shape=shapes, batch=st.integers(1, 2), least=st.sampled_from([0.0, 0.1, 1.0]))
 def test_folding_depth_is_what_determinants_lack(seed, shape, batch, least) -> None:
     field = 0.6 * draw(seed, batch, 3, *shape)
-    compare(lambda u: folding_depth(u, least), lambda u: F.relu(least - jacobian_determinant(u)).mean(), field)
+    assert_agree(lambda u: folding_depth(u, least), lambda u: F.relu(least - jacobian_determinant(u)).mean(), field)
 
 
 def test_a_field_that_does_not_fold_has_no_depth_and_no_gradient() -> None:
@@ -89,10 +89,12 @@ def test_other_types_take_the_tensor_operations(dtype: torch.dtype) -> None:
 
 def test_a_field_at_rest_has_the_same_gradient_at_the_border_too() -> None:
     moving = draw(3, 2, 1, 5, 6, 7)
-    compare(lambda u: differentiable_warp(moving, u), lambda u: warp(moving.double(), u), torch.zeros(2, 3, 5, 6, 7))
+    assert_agree(
+        lambda u: differentiable_warp(moving, u), lambda u: warp(moving.double(), u), torch.zeros(2, 3, 5, 6, 7)
+    )
     first = draw(4, 2, 3, 5, 6, 7)
     still = torch.zeros(2, 3, 5, 6, 7)
-    compare(lambda u: differentiable_compose(first, u), lambda u: compose(first.double(), u), still)
+    assert_agree(lambda u: differentiable_compose(first, u), lambda u: compose(first.double(), u), still)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
