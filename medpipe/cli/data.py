@@ -42,16 +42,26 @@ def prepare(
     root: _Root,
     output: Annotated[Path, typer.Option("--output", "-o", help="Datalist to write (JSON, must not exist).")],
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    split: Annotated[str, typer.Option(help="Parts for training, validation, test.")] = "0.7,0.1,0.2",
-    label: Annotated[str, typer.Option(help="Finding that is the label, where a data set has several.")] = "",
+    split: Annotated[
+        str, typer.Option(help="Parts for training, validation, test; or the name of a published split.")
+    ] = "0.7,0.1,0.2",
+    label: Annotated[
+        str, typer.Option(help="Finding that is the label, where a data set has several; all for all of them.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a MONAI datalist: paths relative to the root, labels, patients, and a split by patient.
 
     Data sets for registration also get the rule by which their volumes make pairs.
 
-    Example: [bold]medpipe data prepare siim_acr siim/ -o siim/datalist.json --seed 1[/bold]
+    Examples:
+
+    [bold]medpipe data prepare siim_acr siim/ -o siim/datalist.json --seed 1[/bold]
+
+    [bold]medpipe data prepare nih_chestxray14 nih/ -o nih/datalist.json --label all --split official[/bold]
     """
+    from inspect import signature
+
     from medpipe.data import dataset_reader
     from medpipe.data.datalist import write_datalist
     from medpipe.data.registration_datalist import write_registration_datalist
@@ -60,16 +70,16 @@ def prepare(
         raise RequestError(f"'{output}' exists; name a new file")
     if not output.parent.is_dir():
         raise RequestError(f"folder '{output.parent}' does not exist")
-    options: dict[str, Any] = {"seed": seed, "fractions": _fractions(split)}
+    reader = dataset_reader(name)
+    options: dict[str, Any] = {"seed": seed, **_split_option(split)}
     if label:
         options["label"] = label
-    reader = dataset_reader(name)
-    try:
-        datalist = reader.prepare(_folder(root), **options)
-    except TypeError as error:
-        if not label:
-            raise
-        raise RequestError(f"data set '{name}' has one label; leave --label out") from error
+    taken = signature(reader.prepare).parameters
+    if "label" in options and "label" not in taken:
+        raise RequestError(f"data set '{name}' has one label; leave --label out")
+    if "split" in options and "split" not in taken:
+        raise RequestError(f"data set '{name}' has no split of the name {split!r}; give parts such as 0.7,0.1,0.2")
+    datalist = reader.prepare(_folder(root), **options)
     (write_registration_datalist if "pairs" in datalist else write_datalist)(datalist, output)
     counts = {section: len(datalist.get(section, [])) for section in ("training", "validation", "test")}
     if as_json:
@@ -149,11 +159,16 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _split_option(text: str) -> dict[str, Any]:
+    """Parts, or the name of a split."""
+    return {"split": text} if text.replace("-", "").replace("_", "").isalpha() else {"fractions": _fractions(text)}
+
+
 def _fractions(text: str) -> tuple[float, float, float]:
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise RequestError(f"--split '{text}' must be three numbers such as 0.7,0.1,0.2") from error
+        raise RequestError(f"--split '{text}' must be three numbers such as 0.7,0.1,0.2, or a name") from error
     if len(values) != 3 or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
         raise RequestError(f"--split '{text}' must be three parts that add up to 1")
     return values[0], values[1], values[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,56 @@ from medpipe.io.cases import Case, safe_name
 from medpipe.io.dicom_radiograph import patient_words_of
 from medpipe.io.privacy import PatientWords, name_hider
 
-__all__ = ["datalist_cases", "datalist_entries"]
+__all__ = ["check_classes", "datalist_cases", "datalist_entries"]
 
 
-def datalist_entries(datalist: str | Path, root: str | Path, section: str) -> list[dict[str, Any]]:
+def datalist_entries(
+    datalist: str | Path, root: str | Path, section: str, classes: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """Entries of one section ("training", "validation", "test") with absolute image paths.
 
+    Args:
+        datalist: The file.
+        root: Folder that its paths start from.
+        section: Which part of it.
+        classes: Names of the labels, in order, where an image has several.
+
     Raises:
-        InputDataError: The section is missing or empty, or an image is not on disk; the first ones are named.
+        InputDataError: The datalist has other labels, the section is missing or empty, or an image is not on disk; the
+            first ones are named.
     """
+    check_classes(load_datalist(Path(datalist)), classes, datalist)
+    return _entries(datalist, root, section)
+
+
+def check_classes(content: dict[str, Any], classes: Sequence[str] | None, source: str | Path) -> None:
+    """Refuse a datalist whose labels are not those that are asked for.
+
+    Args:
+        content: The datalist.
+        classes: As for ``datalist_entries``.
+        source: How the message names the datalist.
+
+    Raises:
+        InputDataError: It has one label where several are expected, several instead of one, or others.
+    """
+    found = content.get("classes")
+    if found == (None if classes is None else list(classes)):
+        return
+    if classes is None:
+        raise InputDataError(
+            f"datalist '{source}' has {len(found or ())} labels; expected one: prepare it with --label NAME"
+        )
+    if found is None:
+        raise InputDataError(
+            f"datalist '{source}' has one label; expected {len(classes)} classes: prepare it with --label all"
+        )
+    raise InputDataError(
+        f"datalist '{source}' has the classes {', '.join(found)}; expected {', '.join(classes)}: give classes=[...]"
+    )
+
+
+def _entries(datalist: str | Path, root: str | Path, section: str) -> list[dict[str, Any]]:
     entries = load_datalist(Path(datalist)).get(section, [])
     if not entries:
         raise InputDataError(f"datalist '{datalist}' has no images in its section '{section}'")
@@ -48,7 +90,7 @@ def datalist_cases(
     words = PatientWords() if privacy is None else privacy
     patients: dict[str, str] = {}
     cases = []
-    for entry in datalist_entries(datalist, root, section):
+    for entry in _entries(datalist, root, section):
         if safe_name(entry["case"]) != entry["case"]:
             raise InputDataError(
                 f"datalist '{datalist}': case {entry['case']!r} cannot name a folder; use letters, digits, '.', '_', '-'"

@@ -17,6 +17,10 @@ It is MONAI's datalist (``training``, ``validation`` and ``test`` hold dictionar
       "unlabelled": [{"image": "...", "case": "...", "patient": "...", "rows": 1024, "columns": 1024}]
     }
 
+A data set of several labels names them under ``"classes": ["Atelectasis", ...]`` instead of ``"labels"``; an entry's
+``label`` is then a list with 0, 1 or null (unknown) for each class, and its ``boxes``, where there are any, an object from
+class to boxes. It has neither ``localized`` nor ``rle``.
+
 Further keys are kept as they are. A patient may be in two parts only where ``"shares_patients": true`` says
 so.
 """
@@ -47,7 +51,6 @@ _HEAD_KEYS = {
     "description": str,
     "generated": bool,
     "split": str,
-    "labels": dict,
     "tensorImageSize": str,
 }
 _JSON_WORDS = {str: "a text", bool: "true or false", dict: "an object", list: "a list", int: "a whole number"}
@@ -85,16 +88,31 @@ def validate_datalist(datalist: Any, source: str) -> None:
         raise InputDataError(f"{source}: found {_shown(datalist)}; expected a JSON object with {', '.join(PARTS)}")
     for key, kind in _HEAD_KEYS.items():
         _require(datalist, key, kind, source)
-    missing = {"0", "1"} - set(datalist["labels"])
-    if missing:
-        raise InputDataError(f"{source}: 'labels' names no class {', '.join(sorted(missing))}")
+    classes = _classes(datalist, source)
     for part in PARTS:
         _require(datalist, part, list, source)
     for where, part, entry in _entries(datalist, source):
-        _validate_entry(entry, where, labelled=part != UNLABELLED)
+        _validate_entry(entry, where)
+        if part != UNLABELLED:
+            _validate_labels(entry, classes, where) if classes else _validate_truth(entry, where)
     _refuse_repeated_cases(datalist, source)
     if datalist.get("shares_patients") is not True:
         _refuse_shared_patients(datalist, source)
+
+
+def _classes(datalist: dict[str, Any], source: str) -> list[str]:
+    """Names of the labels of a data set that has several; empty for one of a single label."""
+    if "classes" not in datalist:
+        _require(datalist, "labels", dict, source)
+        missing = {"0", "1"} - set(datalist["labels"])
+        if missing:
+            raise InputDataError(f"{source}: 'labels' names no class {', '.join(sorted(missing))}")
+        return []
+    _require(datalist, "classes", list, source)
+    classes: list[str] = datalist["classes"]
+    if not classes or not all(isinstance(name, str) and name for name in classes) or len(set(classes)) < len(classes):
+        raise InputDataError(f"{source}: 'classes' is {_shown(classes)}; expected different names")
+    return classes
 
 
 def lesion_mask(entry: Entry) -> NDArray[np.bool_]:
@@ -137,7 +155,7 @@ def _entries(datalist: dict[str, Any], source: str) -> Iterator[tuple[str, str, 
             yield (f"{where} (case {entry['case']!r})" if "case" in entry else where), part, entry
 
 
-def _validate_entry(entry: Entry, where: str, *, labelled: bool) -> None:
+def _validate_entry(entry: Entry, where: str) -> None:
     for key in ("image", "case", "patient"):
         _require(entry, key, str, where)
         if not entry[key]:
@@ -151,8 +169,23 @@ def _validate_entry(entry: Entry, where: str, *, labelled: bool) -> None:
         _require(entry, key, int, where)
         if entry[key] < 1:
             raise InputDataError(f"{where}: {key!r} is {entry[key]}; expected at least 1")
-    if labelled:
-        _validate_truth(entry, where)
+
+
+def _validate_labels(entry: Entry, classes: list[str], where: str) -> None:
+    _require(entry, "label", list, where)
+    known = all(value is None or (type(value) is int and value in (0, 1)) for value in entry["label"])
+    if len(entry["label"]) != len(classes) or not known:
+        raise InputDataError(
+            f"{where}: 'label' is {_shown(entry['label'])}; expected 0, 1 or null for each of {len(classes)} classes"
+        )
+    boxes = entry.get("boxes", {})
+    if not isinstance(boxes, dict):
+        raise InputDataError(f"{where}: 'boxes' is {_shown(boxes)}; expected an object from class to boxes")
+    for name in boxes:
+        if name not in classes:
+            raise InputDataError(f"{where}: 'boxes' names {name!r}, which is none of the classes")
+        for box in _optional_list(boxes, name, where):
+            _validate_box(box, where)
 
 
 def _validate_truth(entry: Entry, where: str) -> None:

@@ -1,10 +1,12 @@
 """Reader of NIH ChestX-ray14, in the layouts of the NIH download and of the Kaggle mirror.
 
     Data_Entry_2017.csv or Data_Entry_2017_v2020.csv    findings per image, joined by "|"
-    BBox_List_2017.csv                                  optional: boxes by radiologists, on the 1024 x 1024
-    grid train_val_list.txt, test_list.txt                   optional: the official split images/*.png, or
-    images_001/images/*.png ...        found by name in any depth of folders
+    BBox_List_2017.csv                                  optional: boxes by radiologists, on the 1024 x 1024 grid
+    train_val_list.txt, test_list.txt                   optional: the official split
+    train_1.txt, val_1.txt, test_1.txt                  optional: the random split that many papers use
+    images/*.png, or images_001/images/*.png ...        found by name in any depth of folders
 
+The official and the random split must never be compared: most test images of the one are in the other's training part.
 A table of a subset may have any name of the form ``Data_Entry*.csv`` or ``BBox_List*.csv``. Resized copies
 are fine: boxes are scaled to the size of the file.
 """
@@ -23,12 +25,13 @@ from medpipe.errors import InputDataError, RequestError
 
 from .demographics import parse_age
 from .findings import Finding, error, info, warning
+from .lookalikes.marker import read_marker
 from .manifests import load_manifest
 from .names import nearest_names, some_names
 from .splits import PARTS, Fractions, check_fractions, split_by_patient
 from .tables import read_columns, read_lines
 
-__all__ = ["BOX_GRID", "FINDINGS", "NAME", "check", "prepare"]
+__all__ = ["ALL", "BOX_GRID", "FINDINGS", "NAME", "SPLITS", "check", "prepare"]
 
 NAME = "nih_chestxray14"
 FINDINGS = (
@@ -49,12 +52,18 @@ FINDINGS = (
 )
 """The 14 findings, in the order of the published reference code."""
 
+ALL = "all"
+"""In place of a finding: all of them, for training with several labels."""
+
+SPLITS = ("official", "random")
+
 BOX_GRID = 1024
 """Boxes are in pixels of a grid of this many rows and columns."""
 
 _COLUMNS = ["Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position"]
 _CORRECTED = "Data_Entry_2017_v2020.csv"
 _LISTS = ("train_val_list.txt", "test_list.txt")
+_RANDOM_LISTS = {"training": "train_1.txt", "validation": "val_1.txt", "test": "test_1.txt"}
 _OLDEST = 100  # ages above it in the 2017 table are typing errors
 Box = tuple[float, float, float, float]
 
@@ -78,6 +87,7 @@ class _Survey:
     boxes: dict[tuple[str, str], list[Box]] = field(default_factory=dict)  # (image, finding) -> boxes on BOX_GRID
     files: dict[str, tuple[Path, tuple[int, int]]] = field(default_factory=dict)  # image -> file, (columns, rows)
     official: dict[str, frozenset[str]] = field(default_factory=dict)  # list -> image names
+    marker: dict[str, Any] | None = None  # of a look-alike
 
 
 def check(root: Path) -> list[Finding]:
@@ -93,57 +103,81 @@ def check(root: Path) -> list[Finding]:
 
 
 def prepare(
-    root: Path, *, label: str = "Pneumothorax", seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
+    root: Path,
+    *,
+    label: str = "Pneumothorax",
+    seed: int = 0,
+    fractions: Fractions = (0.7, 0.1, 0.2),
+    split: str | None = None,
 ) -> dict[str, Any]:
-    """Make a datalist of the folder ``root`` for one finding.
+    """Make a datalist of the folder ``root`` for one finding, or for all 14.
 
     An image is positive when the text-mined labels name the finding. Its lesions are *localized* where a
     radiologist's box of that finding is given; a positive image without a box is not, nor is a boxed image
-    that the labels deny. Where the official lists are there they decide on the test part, and the rest is
-    divided by patient into training and validation as ``fractions[0]`` to ``fractions[1]``. Without them all
-    is divided by patient.
+    that the labels deny.
+
+    Splits:
+        ``official``: the official list decides on the test part, and the rest is divided by patient into training and
+        validation as ``fractions[0]`` to ``fractions[1]``. The default where the lists are there.
+        ``random``: by patient, as the published random split (GitHub zoogzog/chexnet) where its lists train_1.txt,
+        val_1.txt and test_1.txt are there, otherwise as ``fractions`` and ``seed`` say. The default elsewhere.
 
     Args:
         root: the folder with the tables and the images.
-        label: one of ``FINDINGS``.
+        label: one of ``FINDINGS``, or ``all``.
         seed: of the division by patient.
         fractions: of the patients, for training, validation and test.
+        split: ``official`` or ``random``; None for the default.
 
     Raises:
         InputDataError: the check finds an error.
-        RequestError: an unknown label, or fractions that do not add up to 1 or leave nothing for training and
-            validation although the official lists are there.
+        RequestError: an unknown label or split, the official split without its lists, or fractions that do not add up to
+            1 or leave nothing for training and validation although the official list decides on the test part.
     """
-    if label not in FINDINGS:
-        raise RequestError(f"{NAME} has no label {label!r}; {nearest_names(label, FINDINGS)}")
+    if label not in (*FINDINGS, ALL):
+        raise RequestError(f"{NAME} has no label {label!r}; {nearest_names(label, (*FINDINGS, ALL))}")
+    if split not in (None, *SPLITS):
+        raise RequestError(f"{NAME} has no split {split!r}; expected {' or '.join(SPLITS)}")
     check_fractions(fractions)
     survey = _survey(Path(root))
     errors = [finding.message for finding in survey.findings if finding.severity == "error"]
     if errors:
         raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
     entries = [_entry(Path(root), image, label, survey) for image in sorted(survey.files) if image in survey.rows]
-    split, parts = _split(entries, survey, seed, fractions)
+    words, parts = _split(Path(root), entries, survey, seed, fractions, split)
     title = load_manifest(NAME)["title"]
     present = f"{len(entries):,} of the {len(survey.rows):,} images listed in {survey.table} are on disk"
     unlisted = len(survey.files) - len(entries)
+    shown = f"all {len(FINDINGS)} findings" if label == ALL else label
+    names = {"classes": list(FINDINGS)} if label == ALL else {"labels": {"0": f"no {label}", "1": label}}
     return {
         "name": NAME,
-        "description": f"{title}, {label}; {present}; {unlisted:,} other files left out",
-        "generated": False,
-        "split": split,
-        "labels": {"0": f"no {label}", "1": label},
+        "description": f"{title}, {shown}; {present}; {unlisted:,} other files left out",
+        "generated": survey.marker is not None,
+        "split": words,
+        **names,
         "tensorImageSize": "2D",
         **parts,
     }
 
 
 def _split(
-    entries: list[dict[str, Any]], survey: _Survey, seed: int, fractions: Fractions
+    root: Path,
+    entries: list[dict[str, Any]],
+    survey: _Survey,
+    seed: int,
+    fractions: Fractions,
+    split: str | None,
 ) -> tuple[str, dict[str, list[dict[str, Any]]]]:
     """How the split is made, in words, and the split."""
     shown = "/".join(f"{fraction:g}" for fraction in fractions)
-    if not survey.official:
-        words = f"by patient, training/validation/test {shown}, seed {seed}; no official lists were there"
+    if split == "official" and not survey.official:
+        raise RequestError(f"the official split needs {' and '.join(_LISTS)}, which are not in {root}")
+    if split == "random" and (root / _RANDOM_LISTS["training"]).is_file():
+        return "random, as published (train_1.txt, val_1.txt, test_1.txt)", _published_random(root, entries)
+    if split == "random" or not survey.official:
+        why = "random, not the published lists" if split == "random" else "no official lists were there"
+        words = f"by patient, training/validation/test {shown}, seed {seed}; {why}"
         return words, split_by_patient(entries, seed=seed, fractions=fractions)
     learning = fractions[0] + fractions[1]
     if learning == 0:
@@ -160,27 +194,56 @@ def _split(
     return words, {part: parts[part] for part in PARTS}
 
 
+def _published_random(root: Path, entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The parts of the random split's lists: lines of a path and 14 flags, of which the table's labels are used."""
+    part_of: dict[str, str] = {}
+    for part, name in _RANDOM_LISTS.items():
+        path = root / name
+        if not path.is_file():
+            raise RequestError(f"the random split needs {', '.join(_RANDOM_LISTS.values())}; {name} is not in {root}")
+        part_of |= {Path(line.split()[0]).name: part for line in path.read_text("utf-8").splitlines() if line.strip()}
+    absent = [entry["case"] for entry in entries if entry["case"] not in part_of]
+    if absent:
+        raise InputDataError(f"{len(absent):,} images are in none of the random split's lists: {some_names(absent)}")
+    return {part: [entry for entry in entries if part_of[entry["case"]] == part] for part in PARTS}
+
+
 def _entry(root: Path, image: str, label: str, survey: _Survey) -> dict[str, Any]:
     path, (columns, rows) = survey.files[image]
     row = survey.rows[image]
-    positive, boxes = label in row.findings, survey.boxes.get((image, label), [])
     age = parse_age(row.age)
-    scale = (columns / BOX_GRID, rows / BOX_GRID) * 2
     known = {"sex": row.sex, "age": age if age is not None and age <= _OLDEST else None, "view": row.view}
+    boxes = {name: _scaled(survey.boxes.get((image, name), []), columns, rows) for name in FINDINGS}
     return {
         "image": path.relative_to(root).as_posix(),
         "case": image,
         "patient": row.patient,
-        "label": int(positive),
         "rows": rows,
         "columns": columns,
-        "localized": positive == bool(boxes),
-        "boxes": [[value * by for value, by in zip(box, scale, strict=True)] for box in boxes] if positive else [],
+        **(_all_labels(row, boxes) if label == ALL else _one_label(label in row.findings, boxes[label])),
     } | {key: value for key, value in known.items() if value not in ("", None)}
 
 
+def _one_label(positive: bool, boxes: list[list[float]]) -> dict[str, Any]:
+    return {"label": int(positive), "localized": positive == bool(boxes), "boxes": boxes if positive else []}
+
+
+def _all_labels(row: _Row, boxes: dict[str, list[list[float]]]) -> dict[str, Any]:
+    return {
+        "label": [int(name in row.findings) for name in FINDINGS],
+        "boxes": {name: found for name, found in boxes.items() if found and name in row.findings},
+    }
+
+
+def _scaled(boxes: list[Box], columns: int, rows: int) -> list[list[float]]:
+    scale = (columns / BOX_GRID, rows / BOX_GRID) * 2
+    return [[value * by for value, by in zip(box, scale, strict=True)] for box in boxes]
+
+
 def _survey(root: Path) -> _Survey:
-    survey = _Survey()
+    survey = _Survey(marker=read_marker(root))
+    if survey.marker is not None:
+        survey.findings.append(info("look_alike", f"{root} is a look-alike: {survey.marker['statement']}"))
     for step in (_read_table, _read_boxes, _read_lists):
         try:
             survey.findings += step(root, survey)

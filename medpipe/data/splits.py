@@ -26,7 +26,7 @@ def split_by_patient(
     order.
 
     Args:
-        entries: datalist entries with ``patient``, ``label`` (0 or 1) and ``case``.
+        entries: datalist entries with ``patient``, ``case`` and ``label``: 0 or 1, or a list, positive with any 1.
         seed: of the shuffling, from 0.
         fractions: of the patients, for training, validation and test; they add up to 1.
 
@@ -39,7 +39,7 @@ def split_by_patient(
     check_fractions(fractions)
     positive: dict[str, bool] = {}
     for entry in entries:
-        positive[entry["patient"]] = positive.get(entry["patient"], False) or entry["label"] == 1
+        positive[entry["patient"]] = positive.get(entry["patient"], False) or _positive(entry["label"])
     part_of: dict[str, str] = {}
     for group, wanted in enumerate((True, False)):
         patients = sorted(patient for patient, has in positive.items() if has is wanted)
@@ -48,6 +48,10 @@ def split_by_patient(
         part_of.update(zip(patients, names.tolist(), strict=True))
     ordered = sorted(entries, key=lambda entry: entry["case"])
     return {part: [entry for entry in ordered if part_of[entry["patient"]] == part] for part in PARTS}
+
+
+def _positive(label: int | list[int | None]) -> bool:
+    return 1 in label if isinstance(label, list) else label == 1
 
 
 def shares(total: int, fractions: Sequence[float]) -> list[int]:

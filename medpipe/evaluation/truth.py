@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from medpipe.data.cases import check_classes
 from medpipe.data.datalist import lesion_mask, load_datalist
 from medpipe.data.rle import decode_relative_rle
 from medpipe.errors import InputDataError
@@ -58,6 +59,7 @@ def truth_from_datalist(
         InputDataError: The section is missing or empty.
     """
     content = load_datalist(path)
+    check_classes(content, None, path)
     entries = content.get(section, [])
     if not entries:
         raise InputDataError(f"datalist '{path}' has no images in its section '{section}'")

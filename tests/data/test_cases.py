@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medpipe.data.cases import datalist_cases, datalist_entries
+from medpipe.data.cases import check_classes, datalist_cases, datalist_entries
 from medpipe.data.datalist import write_datalist
 from medpipe.errors import InputDataError
 
@@ -59,3 +59,18 @@ def test_a_case_that_would_leave_its_folder_is_refused(root, name) -> None:
     (root / "d.json").write_text(json.dumps(content))
     with pytest.raises(InputDataError, match="cannot name a folder"):
         datalist_cases(root / "d.json", root, "test")
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "message"),
+    [
+        (["A", "B"], None, "has 2 labels; expected one: prepare it with --label NAME"),
+        (None, ["A", "B"], "has one label; expected 2 classes: prepare it with --label all"),
+        (["A", "B"], ["B", "A"], r"has the classes A, B; expected B, A: give classes=\[...\]"),
+    ],
+)
+def test_a_datalist_of_other_labels_is_refused_with_the_remedy(found, asked, message) -> None:
+    content = {} if found is None else {"classes": found}
+    with pytest.raises(InputDataError, match=message):
+        check_classes(content, asked, "d.json")
+    check_classes(content, found, "d.json")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from monai.data.decathlon_datalist import load_decathlon_datalist
 
-from medpipe.data.datalist import lesion_mask, load_datalist, write_datalist
+from medpipe.data.datalist import lesion_mask, load_datalist, validate_datalist, write_datalist
 from medpipe.errors import InputDataError
 
 
@@ -207,3 +207,37 @@ def test_the_mask_of_an_image_that_is_not_localized_is_refused() -> None:
 def test_a_mask_that_does_not_decode_names_case_and_row() -> None:
     with pytest.raises(InputDataError, match=r"case 'c', rle\[1\]: .*3 numbers"):
         lesion_mask(entry("c", label=1, rle=["0 1", "1 2 3"]))
+
+
+def several(**entry: object) -> dict[str, object]:
+    image = {"image": "a.png", "case": "a", "patient": "p", "rows": 8, "columns": 8, "label": [1, None]}
+    head = {"name": "x", "description": "", "generated": False, "split": "", "tensorImageSize": "2D"}
+    return {**head, "classes": ["A", "B"], "training": [{**image, **entry}], "validation": [], "test": []}
+
+
+def test_a_datalist_of_several_labels_may_leave_some_unknown() -> None:
+    validate_datalist(several(), "it")
+    validate_datalist(several(boxes={"B": [[0, 0, 2, 2]]}), "it")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"label": [1]}, "0, 1 or null for each of 2 classes"),
+        ({"label": [1, 2]}, "0, 1 or null"),
+        ({"label": [True, 0]}, "0, 1 or null"),
+        ({"label": 1}, "'label' is 1; expected a list"),
+        ({"boxes": [[0, 0, 1, 1]]}, "an object from class to boxes"),
+        ({"boxes": {"C": []}}, "'C', which is none of the classes"),
+        ({"boxes": {"A": [[0, 0, 0, 1]]}}, "a size above 0"),
+    ],
+)
+def test_a_wrong_entry_of_several_labels_is_named(entry, message) -> None:
+    with pytest.raises(InputDataError, match=message):
+        validate_datalist(several(**entry), "it")
+
+
+@pytest.mark.parametrize("classes", [[], ["A", "A"], ["A", ""], [1, 2]])
+def test_classes_are_different_names(classes) -> None:
+    with pytest.raises(InputDataError, match="'classes' is"):
+        validate_datalist({**several(), "classes": classes}, "it")

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from medpipe.data.datalist import lesion_mask, validate_datalist
+from medpipe.data.nih_chestxray14 import FINDINGS as FOURTEEN
 from medpipe.data.nih_chestxray14 import check, prepare
 from medpipe.data.splits import PARTS
 from medpipe.errors import InputDataError, RequestError
@@ -342,3 +343,54 @@ def test_real_resized_images_of_three_modes_are_read(shared_data: Path) -> None:
     boxes = [box for entry in found.values() for box in entry["boxes"]]
     assert boxes
     assert all(x + width <= 64 and y + height <= 64 for x, y, width, height in boxes)
+
+
+def test_all_findings_give_a_label_for_each_in_the_published_order(tmp_path: Path) -> None:
+    root = make(tmp_path, boxes=["00000001_000.png,Mass,1,2,3,4", "00000001_000.png,Nodule,5,6,7,8"])
+    datalist = prepare(root, fractions=(0, 0, 1), label="all")
+    validate_datalist(datalist, "it")
+    assert datalist["classes"] == list(FOURTEEN)
+    found = {entry["case"]: entry for entry in datalist["test"]}
+    both = [int(name in ("Pneumothorax", "Mass")) for name in FOURTEEN]
+    assert found["00000001_000.png"]["label"] == both
+    assert found["00000001_001.png"]["label"] == [0] * 14
+    assert found["00000001_000.png"]["boxes"] == {"Mass": [[1, 2, 3, 4]]}  # Nodule is not among the labels
+    assert "localized" not in found["00000001_000.png"]
+
+
+RANDOM = {"train_1.txt": "00000001_000.png", "val_1.txt": "00000002_000.png", "test_1.txt": "00000013_005.png"}
+
+
+def test_the_published_random_split_is_read_from_lines_of_a_path_and_flags(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    for name, image in RANDOM.items():
+        (root / name).write_text(f"images_006/{image} 0 0 1\n")
+    (root / "train_1.txt").write_text("images_001/00000001_000.png 0 1\nimages_001/00000001_001.png 0 0\n")
+    datalist = prepare(root, label="all", split="random")
+    validate_datalist(datalist, "it")
+    parts = {part: [entry["case"] for entry in datalist[part]] for part in PARTS}
+    assert parts == {
+        "training": ["00000001_000.png", "00000001_001.png"],
+        "validation": ["00000002_000.png"],
+        "test": ["00000013_005.png"],
+    }
+    assert datalist["split"].startswith("random, as published")
+
+
+def test_an_image_in_none_of_the_random_lists_is_named(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    for name, image in RANDOM.items():
+        (root / name).write_text(f"images_006/{image} 0 0 1\n")
+    with pytest.raises(InputDataError, match=r"none of the random split's lists: 00000001_001\.png"):
+        prepare(root, split="random")
+
+
+def test_a_random_split_of_our_own_says_that_it_is_not_the_published_one(tmp_path: Path) -> None:
+    assert "not the published lists" in prepare(make(tmp_path), split="random")["split"]
+
+
+def test_the_official_split_is_not_replaced_by_another_in_silence(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"needs train_val_list\.txt and test_list\.txt"):
+        prepare(make(tmp_path), split="official")
+    with pytest.raises(RequestError, match="no split 'chexnet'"):
+        prepare(tmp_path, split="chexnet")
