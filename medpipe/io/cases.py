@@ -160,7 +160,7 @@ def _cases_of(found: FoundFile, rules: RadiographRules, register: _Register) -> 
             stream.seek(0)
             if kind == "dicom":
                 return _dicom_cases(case, stream, rules, register)
-        if kind not in ("png", "jpeg", "nifti"):
+        if kind not in ("png", "jpeg", "nifti", "metaimage", "jsrt"):
             raise CaseSkippedError(_not_an_image(kind, source.name))
         case.patient = register.patient(f"file {case.image}")
     except CaseError as error:
@@ -174,7 +174,7 @@ def _cases_of(found: FoundFile, rules: RadiographRules, register: _Register) -> 
 def _not_an_image(kind: str, name: str) -> str:
     if kind == "zip":
         return "zip archive inside a zip archive; unpack it first"
-    return f"not DICOM, PNG, JPEG or NIfTI (file type '{Path(name).suffix[:16] or 'none'}')"
+    return f"not DICOM, PNG, JPEG, NIfTI or MetaImage (file type '{Path(name).suffix[:16] or 'none'}')"
 
 
 def _dicom_cases(case: Case, stream: Any, rules: RadiographRules, register: _Register) -> list[Case]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,9 @@ __all__ = ["MAX_PIXELS", "Radiograph", "check_pixel_count", "file_kind", "read_r
 MAX_PIXELS = 100_000_000
 """Largest image that is decoded (a 35 x 43 cm detector at 0.05 mm has 60 million pixels)."""
 
+_JSRT_NAME = re.compile(r"JPC[LN]N\d{3,}\.IMG", re.IGNORECASE)
+"""Films of the JSRT database have no header: their names alone tell them."""
+
 
 @dataclass(frozen=True)
 class Radiograph:
@@ -25,7 +29,7 @@ class Radiograph:
             photometric interpretation. Row 0 is the top, column 0 the left edge of the picture.
         spacing_mm: Distance of neighbouring (rows, columns) in millimetres, or None where the file does not say.
         spacing_source: Which field gave the spacing: "PixelSpacing", "ImagerPixelSpacing" (at the detector, not
-            corrected for magnification), "file" (NIfTI) or "".
+            corrected for magnification), "file" (NIfTI, MetaImage), "JSRT" (the published scale) or "".
         notes: What was done that a reader should know (an inversion, a window left out).
     """
 
@@ -39,7 +43,7 @@ def file_kind(head: bytes, name: str) -> str:
     """Tell the format from a file's first 132 bytes and its name.
 
     Returns:
-        "dicom", "png", "jpeg", "nifti", "zip" or "" for anything else.
+        "dicom", "png", "jpeg", "nifti", "metaimage", "jsrt", "zip" or "" for anything else.
     """
     lower = name.lower()
     if head[128:132] == b"DICM" or _starts_as_bare_dicom(head):
@@ -50,6 +54,10 @@ def file_kind(head: bytes, name: str) -> str:
         return "jpeg"
     if lower.endswith((".nii", ".nii.gz")):
         return "nifti"
+    if lower.endswith((".mha", ".mhd")):
+        return "metaimage"
+    if _JSRT_NAME.fullmatch(name):
+        return "jsrt"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and lower.endswith(".zip"):
         return "zip"
     return "dicom" if lower.endswith((".dcm", ".dicom", ".ima")) else ""
@@ -94,7 +102,7 @@ def scale_to_unit(
 
 
 def read_radiograph(source: Source | str) -> Radiograph:
-    """Read one radiograph from DICOM, PNG, JPEG or a single-slice NIfTI.
+    """Read one radiograph from DICOM, PNG, JPEG, a single-slice NIfTI or MetaImage, or a film of the JSRT database.
 
     Args:
         source: A file, or the one-string form of ``medpipe.io.sources``.
@@ -104,6 +112,8 @@ def read_radiograph(source: Source | str) -> Radiograph:
         CaseSkippedError: It is sound, but no single two-dimensional grey image.
     """
     from medpipe.io import dicom_radiograph, plain_images
+    from medpipe.io.jsrt_film import decode_jsrt_film
+    from medpipe.io.metaimage import decode_metaimage
 
     source = Source.parse(source) if isinstance(source, str) else source
     with source.open() as stream:
@@ -116,4 +126,8 @@ def read_radiograph(source: Source | str) -> Radiograph:
             return plain_images.decode_picture(stream)
         if kind == "nifti":
             return plain_images.decode_nifti(stream.read(), gzipped=source.name.lower().endswith(".gz"))
-    raise CaseFailedError("is neither DICOM, PNG, JPEG nor NIfTI")
+        if kind == "metaimage":
+            return decode_metaimage(stream)
+        if kind == "jsrt":
+            return decode_jsrt_film(stream)
+    raise CaseFailedError("is neither DICOM, PNG, JPEG, NIfTI, MetaImage nor a JSRT film")

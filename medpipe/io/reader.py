@@ -16,7 +16,7 @@ __all__ = ["RadiographReader"]
 
 
 class RadiographReader(ImageReader):
-    """Reads DICOM radiographs, PNG, JPEG and single-slice NIfTI as display values in [0, 1].
+    """Reads DICOM radiographs, PNG, JPEG, single-slice NIfTI and MetaImage, and JSRT films as display values in [0, 1].
 
     The array is (rows, columns), row 0 at the top; the affine is diag(row mm, column mm, 1), or 1 pixel where the
     spacing is unknown. Metadata: "spacing_mm" (two floats, NaN where unknown), "spacing_source", "spatial_shape".

@@ -43,7 +43,7 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(study, tmp_path, 
     plan = capsys.readouterr().out
     for part in ("8 found: 7 to do, 1 skipped, 0 failed; at most 3 now", "device: cpu", "new", "GiB", NAME):
         assert part in plan
-    assert "1 skipped: not DICOM, PNG, JPEG or NIfTI (file type '.txt')" in plan
+    assert "1 skipped: not DICOM, PNG, JPEG, NIfTI or MetaImage (file type '.txt')" in plan
     assert list(tmp_path.iterdir()) == []
 
 
