@@ -31,8 +31,10 @@ DATASET_READERS: dict[str, str] = {
     "rcn_lspig": "medpipe.data.rcn_hdf5:LSPIG",
     "rcn_sliver": "medpipe.data.rcn_hdf5:SLIVER",
     "registration_phantoms": "medpipe.data.rcn_hdf5:PHANTOMS",
+    "rsna_pneumonia": "medpipe.data.rsna_pneumonia",
     "siim_acr": "medpipe.data.siim_acr",
     "sliver07": "medpipe.data.sliver07:READER",
+    "vindr_cxr": "medpipe.data.vindr_cxr",
 }
 """Name of the data set (its manifest's name) -> the module that reads it, or an object in it where it reads several."""
 
