@@ -21,7 +21,7 @@ from ..splits import shares
 from .chest_radiograph import FINDINGS, Drawing, draw_chest_radiograph
 from .dicom import Header
 
-__all__ = ["LABELS", "CasePlan", "generated_uid", "plan_cases", "plan_results", "run_plans"]
+__all__ = ["LABELS", "CasePlan", "check_numbers", "generated_uid", "plan_cases", "plan_results", "run_plans"]
 
 LABELS = {"0": "no pneumothorax, or one with a tube", "1": "pneumothorax without a tube"}
 Plan = TypeVar("Plan")
@@ -62,11 +62,7 @@ def plan_cases(
     Raises:
         RequestError: fewer than 1 case, a negative seed, or a size outside 64 to 4096.
     """
-    if cases < 1 or seed < 0 or not 64 <= size <= 4096:
-        raise RequestError(
-            f"{cases} cases of size {size} with seed {seed}; "
-            "expected at least 1 case, a size from 64 to 4096, a seed from 0"
-        )
+    check_numbers(cases=cases, seed=seed, size=size)
     shuffling, *seeds = np.random.SeedSequence([seed, *name.encode()]).spawn(cases + 1)
     rng = np.random.default_rng(shuffling)
     findings = np.repeat(list(FINDINGS), shares(cases, list(FINDINGS.values())))
@@ -85,6 +81,15 @@ def plan_cases(
         )
         for index in range(cases)
     ]
+
+
+def check_numbers(*, cases: int, seed: int, size: int) -> None:
+    """Raise RequestError for fewer than 1 case, a negative seed, or a size outside 64 to 4096."""
+    if cases < 1 or seed < 0 or not 64 <= size <= 4096:
+        raise RequestError(
+            f"{cases} cases of size {size} with seed {seed}; "
+            "expected at least 1 case, a size from 64 to 4096, a seed from 0"
+        )
 
 
 def generated_uid(text: str) -> str:

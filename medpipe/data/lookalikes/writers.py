@@ -15,6 +15,8 @@ __all__ = ["LOOKALIKES", "LookalikeWriter", "lookalike_writer"]
 
 LOOKALIKES: dict[str, str] = {
     "demo_study": "medpipe.data.lookalikes.study:write_demo_study",
+    "jsrt": "medpipe.data.lookalikes.jsrt:write_jsrt_lookalike",
+    "node21": "medpipe.data.lookalikes.node21:write_node21_lookalike",
     "registration_phantoms": "medpipe.data.lookalikes.registration_phantoms:write_registration_phantoms",
     "siim_acr": "medpipe.data.lookalikes.siim_acr:write_siim_acr_lookalike",
 }
