@@ -6,6 +6,7 @@ import pytest
 
 from medpipe.data.datalist import lesion_mask, validate_datalist
 from medpipe.data.jsrt import check, prepare
+from medpipe.data.manifests import load_manifest
 from medpipe.data.splits import PARTS
 from medpipe.errors import InputDataError, RequestError
 
@@ -238,3 +239,8 @@ def test_a_damaged_marker_is_an_error(tmp_path: Path) -> None:
     root = make(tmp_path)
     (root / "LOOKALIKE.json").write_text("{")
     assert codes(root)["table"] == "error"
+
+
+def test_the_published_counts_add_up() -> None:
+    counts = {key: count["value"] for key, count in load_manifest("jsrt")["counts"].items()}
+    assert counts["nodules"] + counts["normal"] == counts["films"]

@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from medpipe.data.datalist import lesion_mask, validate_datalist
+from medpipe.data.manifests import load_manifest
 from medpipe.data.node21 import check, prepare
 from medpipe.data.splits import PARTS
 from medpipe.errors import InputDataError, RequestError
@@ -227,3 +228,8 @@ def test_a_real_set_is_not_called_generated_and_a_damaged_marker_is_an_error(tmp
     assert prepare(root)["generated"] is False
     (root / "LOOKALIKE.json").write_text("{")
     assert codes(root)["table"] == "error"
+
+
+def test_the_published_counts_add_up() -> None:
+    counts = {key: count["value"] for key, count in load_manifest("node21")["counts"].items()}
+    assert counts["positives"] + counts["controls"] == counts["images"]
