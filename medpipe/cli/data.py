@@ -90,7 +90,9 @@ def prepare(
 
 @app.command()
 def synth(
-    name: Annotated[str, typer.Argument(help="What is generated: siim_acr, registration_phantoms, demo_study.")],
+    name: Annotated[
+        str, typer.Argument(help="What is generated: siim_acr, node21, jsrt, registration_phantoms, demo_study.")
+    ],
     out: Annotated[Path, typer.Argument(help="New folder.")],
     cases: Annotated[int, typer.Option("--cases", min=1, help="Number of images or scans.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")] = 0,
