@@ -16,9 +16,12 @@ __all__ = ["LOOKALIKES", "LookalikeWriter", "lookalike_writer"]
 LOOKALIKES: dict[str, str] = {
     "demo_study": "medpipe.data.lookalikes.study:write_demo_study",
     "jsrt": "medpipe.data.lookalikes.jsrt:write_jsrt_lookalike",
+    "nih_chestxray14": "medpipe.data.lookalikes.nih_chestxray14:write_nih_chestxray14_lookalike",
     "node21": "medpipe.data.lookalikes.node21:write_node21_lookalike",
     "registration_phantoms": "medpipe.data.lookalikes.registration_phantoms:write_registration_phantoms",
+    "rsna_pneumonia": "medpipe.data.lookalikes.rsna_pneumonia:write_rsna_pneumonia_lookalike",
     "siim_acr": "medpipe.data.lookalikes.siim_acr:write_siim_acr_lookalike",
+    "vindr_cxr": "medpipe.data.lookalikes.vindr_cxr:write_vindr_cxr_lookalike",
 }
 """Name -> module and function that writes it."""
 
