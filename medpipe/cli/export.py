@@ -46,14 +46,14 @@ def run(
     if kind not in FORMATS:
         raise RequestError(f"format '{kind}' is none of {', '.join(FORMATS)}")
     _check_output(output, FORMATS[kind].suffix)
-    network, weights, image_size = _network(bundle, values)
+    network, weights, image_size, classes = _network(bundle, values)
     signature = signature_of(network, bundle.metadata().get("network_data_format", {}), image_size)
     exported = export_network(
         network,
         signature,
         kind,
         realistic={"drawn": _drawn(list(signature.inputs.values()))},
-        facts=_facts(bundle, weights),
+        facts=_facts(bundle, weights) | ({"classes": ",".join(classes)} if classes else {}),
         tolerance=tolerance,
     )
     _write(output, exported.files)
@@ -90,8 +90,12 @@ def _write(output: Path, files: dict[str, bytes]) -> None:
         raise
 
 
-def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any]:
-    """The network with its weights on the CPU, the weight file, and the size that it is built for, if the config says."""
+def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any, list[str]]:
+    """The network with its weights on the CPU, the weight file, and what the config says of it.
+
+    That is the size that it is built for, and the names of its classes in the order of its output; None and none where it
+    does not say so.
+    """
     from medpipe.bundles import build_workflow
     from medpipe.networks.weights import load_weights
 
@@ -100,6 +104,7 @@ def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any]:
         network = parser.get_parsed_content("network_def")
         weights = Path(parser.get_parsed_content("weights"))
         image_size = parser.get_parsed_content("image_size") if "image_size" in parser else None
+        classes = list(parser.get_parsed_content("output_classes")) if "output_classes" in parser else []
     except Exception as error:  # MONAI wraps whatever a part of the bundle raised
         cause: BaseException = error
         while cause.__cause__ is not None:
@@ -107,7 +112,7 @@ def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any]:
         raise RequestError(
             f"the network of bundle '{bundle.name}' cannot be built: {str(cause)[:300]}; check the options"
         ) from error
-    return load_weights(network.cpu(), weights).float(), weights, image_size
+    return load_weights(network.cpu(), weights).float(), weights, image_size, classes
 
 
 def _facts(bundle: Bundle, weights: Path) -> dict[str, str]:

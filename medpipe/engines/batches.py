@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from monai.utils import CommonKeys as Keys
 
-__all__ = ["localization_batch", "pair_batch", "registration_batch"]
+__all__ = ["localization_batch", "multilabel_batch", "pair_batch", "registration_batch"]
 
 
 def localization_batch(
@@ -25,6 +25,18 @@ def localization_batch(
         "mask_known": torch.as_tensor(batchdata["mask_known"]).bool().to(**where),
     }
     return _plain(batchdata[Keys.IMAGE]).to(**where), targets
+
+
+def multilabel_batch(
+    batchdata: dict[str, Any], device: str | torch.device | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels of a classifier, for the ``prepare_batch`` of MONAI's engines.
+
+    Returns:
+        Images (B, 1, rows, columns), and labels (B, classes): 0, 1, or NaN where unknown.
+    """
+    where: dict[str, Any] = {"device": device, "non_blocking": non_blocking, **kwargs}
+    return _plain(batchdata[Keys.IMAGE]).to(**where), _plain(batchdata["labels"]).float().to(**where)
 
 
 def pair_batch(

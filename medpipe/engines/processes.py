@@ -13,6 +13,7 @@ transforms of its workers, and pads validation with cases that then count twice.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import ignite.distributed as idist
@@ -20,6 +21,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, DistributedSampler
 from torch import nn
+from torch.utils.data import WeightedRandomSampler
 
 from medpipe.errors import RequestError
 
@@ -64,7 +66,13 @@ def data_parallel(network: nn.Module) -> nn.Module:
 
 
 def data_loader(
-    dataset: Any, *, batch_size: int, training: bool = False, num_workers: int = 0, seed: int = 0
+    dataset: Any,
+    *,
+    batch_size: int,
+    training: bool = False,
+    num_workers: int = 0,
+    seed: int = 0,
+    weights: Sequence[float] | None = None,
 ) -> DataLoader:
     """MONAI's loader of this process's share.
 
@@ -77,12 +85,19 @@ def data_loader(
         training: Which of the two.
         num_workers: Loading processes of this process.
         seed: Of the order, where there are several processes; one process draws it from torch's generator.
+        weights: How often each case of a training is drawn, with replacement, in place of once an epoch.
 
     Raises:
-        RequestError: The processes cannot share a batch, or there are more of them than cases.
+        RequestError: The processes cannot share a batch, there are more of them than cases, or they are to draw by weight.
     """
     count, rank = idist.get_world_size(), idist.get_rank()
     common: dict[str, Any] = {"num_workers": num_workers, "drop_last": training and len(dataset) >= batch_size}
+    if weights is not None and count > 1:
+        raise RequestError(f"cases are drawn by weight in one process only, found {count}; start one, or leave it out")
+    if weights is not None and training:
+        return DataLoader(
+            dataset, batch_size=batch_size, sampler=WeightedRandomSampler(weights, len(dataset)), **common
+        )
     if count == 1:
         return DataLoader(dataset, batch_size=batch_size, shuffle=training, **common)
     if batch_size % count:

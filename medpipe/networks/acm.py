@@ -9,7 +9,7 @@ not published.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class ContextLocalizer(nn.Module):
     - ``orthogonality``: (B,), the sum over all attend-and-compare modules of the mean over channels of K * Q;
       zeros where there are none.
     - ``orthogonality_per_module``: (B, M), the same per module.
+    - ``class_maps``, where asked for: (B, num_classes, h, w), the maps without their bias, whose gradient reaches the
+      backbone and not the head: what attention consistency compares.
 
     The orthogonality values carry their graph and are gathered inside this forward, so they come through
     DataParallel, DistributedDataParallel and (non-reentrant) gradient checkpointing.
@@ -53,6 +55,8 @@ class ContextLocalizer(nn.Module):
         output_stride: Pixels per cell of the maps: 8, 16 or 32.
         zero_init_last: Start the residual blocks as identity; see ``context_backbone``. False is the better start
             for training from scratch with ``acm``.
+        class_maps: Also return ``class_maps`` in training.
+        output_order: Numbers of the classes in the order in which evaluation returns their maps; None for that of training.
 
     Raises:
         ValueError: A name is unknown, or a number is not allowed.
@@ -79,14 +83,20 @@ class ContextLocalizer(nn.Module):
         weights: str | Path | None = None,
         output_stride: int = 32,
         zero_init_last: bool = True,
+        class_maps: bool = False,
+        output_order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if in_channels not in (1, 3):
             raise ValueError(f"in_channels must be 1 or 3, found {in_channels}")
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, found {num_classes}")
+        if output_order is not None and sorted(output_order) != list(range(num_classes)):
+            raise ValueError(f"output_order must name each of {num_classes} classes once, found {list(output_order)}")
         self.in_channels = in_channels
         self.imagenet_normalisation = imagenet_normalisation
+        self.class_maps = class_maps
+        self.output_order = None if output_order is None else list(output_order)
         self.backbone = context_backbone(
             backbone,
             context=context,
@@ -106,15 +116,25 @@ class ContextLocalizer(nn.Module):
         modules = self._attend_compare_modules()
         for module in modules.values():
             module.records_orthogonality = self.training
-        logits: Tensor = self.head(self.backbone(self._prepared(images)))
+        features: Tensor = self.backbone(self._prepared(images))
+        logits: Tensor = self.head(features)
         if not self.training:
-            return logits
+            return logits if self.output_order is None else logits[:, self.output_order]
         per_module = take_orthogonality(list(modules.values()), like=logits)
-        return {
+        found = {
             "logits": logits,
             "orthogonality": per_module.sum(dim=1),
             "orthogonality_per_module": per_module,
         }
+        if self.class_maps:
+            found["class_maps"] = nn.functional.conv2d(features, self.head.weight.detach())
+        return found
+
+    @property
+    def has_attention_maps(self) -> bool:
+        """Whether ``attention_maps`` has any to give."""
+        modules = self._attend_compare_modules().values()
+        return any(module.key_map is not None or module.query_map is not None for module in modules)
 
     @torch.no_grad()
     def attention_maps(self, images: Tensor) -> dict[str, dict[str, Tensor]]:

@@ -4,6 +4,7 @@ run.json          what was run: bundle, weights hash, inputs, options, versions,
 journal.sqlite    one row per case
 cases.csv         one row per case
 marks.csv         one row per mark
+scores.csv        where images have several classes, one row per done case
 cases/<case>/     pictures
 
 A run that is killed at any instant and started again ends with the same files as one that was not, but for the journal
@@ -41,7 +42,7 @@ from medpipe.io.privacy import PatientWords
 from medpipe.predictions.fingerprints import sha256_of_file
 from medpipe.predictions.journal import CaseResult, FoundCase, Journal
 from medpipe.predictions.persistence import persistently
-from medpipe.predictions.tables import write_cases, write_marks
+from medpipe.predictions.tables import write_cases, write_marks, write_scores
 
 __all__ = ["RunFolder", "package_versions", "read_run", "sha256_of_file"]
 
@@ -289,6 +290,7 @@ class RunFolder:
     def _write_end(self, results: list[CaseResult], end: dict[str, Any]) -> None:
         write_cases(self.path / "cases.csv", results)
         write_marks(self.path / "marks.csv", results)
+        write_scores(self.path / "scores.csv", results)
         self._write_run({**read_run(self.path), **end})
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ cases.csv: case, file, status (done, skipped, failed), reason, score, marks (the
 marks.csv: case, mark (0, 1, ... by falling score), label, score, x and y in pixels (column and row of the stored image,
 pixel centres at whole numbers, origin top left), x_mm and y_mm from the centre of the first pixel (empty where the
 spacing is unknown), box_x, box_y, box_width, box_height in pixels (empty for point marks).
+scores.csv, where images have several classes: case, then a column of probabilities for each class.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from medpipe.errors import InputDataError
 from medpipe.io.atomic import write_text
 from medpipe.predictions.journal import CaseResult
 
-__all__ = ["CASE_COLUMNS", "MARK_COLUMNS", "numbered_rows", "read_table", "write_cases", "write_marks", "write_rows"]
+__all__ = [
+    "CASE_COLUMNS",
+    "MARK_COLUMNS",
+    "numbered_rows",
+    "read_table",
+    "write_cases",
+    "write_marks",
+    "write_rows",
+    "write_scores",
+]
 
 CASE_COLUMNS = (
     "case",
@@ -79,6 +89,13 @@ def write_marks(path: Path, results: Iterable[CaseResult]) -> None:
         {**mark, "case": result.case, "mark": number} for result in results for number, mark in enumerate(result.marks)
     )
     write_rows(path, MARK_COLUMNS, rows)
+
+
+def write_scores(path: Path, results: Iterable[CaseResult]) -> None:
+    """Write scores.csv atomically, one row per done case; no file where no case has scores by class."""
+    rows = [{"case": result.case, **dict(result.facts["scores"])} for result in results if "scores" in result.facts]
+    if rows:
+        write_rows(path, list(rows[0]), rows)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:

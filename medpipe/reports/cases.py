@@ -37,7 +37,9 @@ def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, A
         return None
     paths = [picture_path(folder, case.name) for case in cases]
     pictures = thumbnails(paths)
-    links = [f"../cases/{quote(case.name)}/marks.png" if path else "" for case, path in zip(cases, paths, strict=True)]
+    links = [
+        f"../cases/{quote(case.name)}/{path.name}" if path else "" for case, path in zip(cases, paths, strict=True)
+    ]
     cells = [[_cell(column.value(case)) for column in columns] for case in cases]
     return {
         "columns": columns,

@@ -14,11 +14,11 @@ _BUDGET = 3_500_000
 
 
 def picture_path(folder: Path, case: str) -> Path | None:
-    """The picture of a case's marks, where the run drew one."""
+    """The picture of a case's maps and marks, or of its marks alone, where the run drew one."""
     if case in ("", ".", "..") or Path(case).name != case:  # results made elsewhere must not lead out of the folder
         return None
-    path = folder / "cases" / case / "marks.png"
-    return path if path.is_file() else None
+    paths = (folder / "cases" / case / name for name in ("maps.jpg", "marks.png"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def thumbnails(paths: Sequence[Path | None]) -> list[str]:

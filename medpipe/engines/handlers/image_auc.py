@@ -12,7 +12,7 @@ from monai.utils import evenly_divisible_all_gather
 
 from medpipe.metrics.roc import delong
 
-__all__ = ["image_auc"]
+__all__ = ["GatheredMetric", "image_auc"]
 
 
 def image_auc() -> EpochMetric:
@@ -20,11 +20,11 @@ def image_auc() -> EpochMetric:
 
     Of several processes each has its share of the set, and all have the AUC of the whole.
     """
-    return _Gathered(_auc, output_transform=_scores_and_labels, check_compute_fn=False)
+    return GatheredMetric(_auc, output_transform=_scores_and_labels, check_compute_fn=False)
 
 
-class _Gathered(EpochMetric):
-    """ignite's own gathers shares of one size only."""
+class GatheredMetric(EpochMetric):
+    """A metric of all outputs of an epoch, from all processes; ignite's own gathers shares of one size only."""
 
     def compute(self) -> float:
         scores, labels = torch.cat(self._predictions), torch.cat(self._targets)

@@ -11,10 +11,12 @@ from ignite.engine import Engine, Events
 from monai.utils import CommonKeys as Keys
 
 from medpipe.errors import CaseFailedError, RequestError
+from medpipe.predictions.attention import write_attention
 from medpipe.predictions.dicom_output.producer import Producer
 from medpipe.predictions.dicom_output.write import check_kinds, write_dicom_results
+from medpipe.predictions.heat_maps import draw_maps
 from medpipe.predictions.journal import CaseResult
-from medpipe.predictions.overlays import draw_marks
+from medpipe.predictions.overlays import draw_marks, marked_picture
 from medpipe.predictions.persistence import persistently
 from medpipe.predictions.run_folder import RunFolder
 
@@ -35,7 +37,10 @@ class Region(Protocol):
 
 
 class RunRecorder:
-    """Records every case of an evaluator that runs ``infer_cases``, with a picture of its marks.
+    """Records every case of an evaluator that runs ``infer_cases``, with a picture of its marks, and one of its maps.
+
+    A prediction has a "score" of the image, or "scores" by class, and "marks"; with "maps" (see ``transforms.explanations``)
+    these are drawn, and where there is "attention" it is kept as it is (cases/<case>/attention.npz).
 
     A case's row is written after its picture, so a row says that all of the case is there. Pictures are encoded and
     written in threads beside the network.
@@ -87,7 +92,7 @@ class RunRecorder:
             self._waiting.pop(0).result()
 
     def _record(self, case: dict[str, Any], output: dict[str, Any] | None) -> None:
-        if output is not None and not math.isfinite(output["score"]):
+        if output is not None and not all(map(math.isfinite, _scores(output))):
             case = {**case, "status": "failed", "reason": "the network gave a score that is not finite"}
             output = None
         persistently(lambda: self._write(case, output))
@@ -104,7 +109,13 @@ class RunRecorder:
     def _draw(self, case: dict[str, Any], output: dict[str, Any]) -> None:
         picture = case["picture"]
         scale = picture.shape[0] / float(case[Keys.IMAGE].meta["spatial_shape"][0])
-        draw_marks(self.run_folder.case_folder(case["case"]) / "marks.png", picture, output["marks"], scale=scale)
+        folder = self.run_folder.case_folder(case["case"])
+        draw_marks(folder / "marks.png", picture, output["marks"], scale=scale)
+        if output.get("maps"):
+            marked = marked_picture(picture, output["marks"], scale=scale)
+            draw_maps(folder / "maps.jpg", marked, picture, output["maps"])
+        if output.get("attention"):
+            write_attention(folder / "attention.npz", output["attention"])
 
     def _write_dicom(self, case: dict[str, Any], output: dict[str, Any]) -> None:
         identity = self.run_folder.identity
@@ -121,6 +132,7 @@ class RunRecorder:
                 producer,
                 marks=output["marks"],
                 score=output["score"],
+                maps=output.get("maps"),
                 **self._mask(case, output),
             )
         except CaseFailedError as error:  # the result stands in the tables all the same
@@ -149,7 +161,13 @@ def _result(case: dict[str, Any], output: dict[str, Any] | None, seconds: dict[s
         facts |= {key: case[key] or None for key in ("rows", "columns") if key in case}
         return CaseResult(case["case"], case["status"], case["reason"], facts, **common)
     facts |= _geometry(case, output)
+    if "scores" in output:
+        facts["scores"] = [list(item) for item in output["scores"].items()]  # the journal sorts names, not lists
     return CaseResult(case["case"], "done", case["reason"], facts, output["score"], output["marks"], **common)
+
+
+def _scores(output: dict[str, Any]) -> list[float]:
+    return list(output["scores"].values()) if "scores" in output else [output["score"]]
 
 
 def _geometry(case: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:

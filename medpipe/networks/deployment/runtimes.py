@@ -30,6 +30,7 @@ def load_network(
     exported: str | Path | None = None,
     image_size: int | Sequence[int] | None = None,
     threads: int = 1,
+    classes: Sequence[str] | None = None,
 ) -> nn.Module:
     """A network ready to infer.
 
@@ -40,6 +41,7 @@ def load_network(
         exported: File that ``medpipe export`` made of this network with these weights, for ``onnx``.
         image_size: Size of the images, one number or one per axis.
         threads: Threads of ONNX Runtime; those of torch are set elsewhere.
+        classes: Names of the outputs, where they have some: an exported file must hold them in this order.
 
     Returns:
         The network with its weights, or an ``OnnxNetwork`` that is called alike.
@@ -58,6 +60,11 @@ def load_network(
         raise RequestError(
             f"'{exported}' takes images of {_times(onnx.shape[2:])}, and this run has {_times(expected)}; "
             "export the bundle with the same image_size=..."
+        )
+    if classes is not None and onnx.facts.get("classes") != ",".join(classes):
+        raise RequestError(
+            f"'{exported}' gives {onnx.facts.get('classes', 'classes without names')}, and this run has "
+            f"{','.join(classes)}; export the bundle with the same classes and label_order"
         )
     return onnx.eval()
 

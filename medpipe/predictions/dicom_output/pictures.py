@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medpipe.predictions.dicom_output.producer import DISCLAIMER, MAKER, Producer, new_uid, source_uids
+from medpipe.predictions.heat_maps import map_panel
 from medpipe.predictions.overlays import marked_picture
 
 __all__ = ["presentation_state", "secondary_capture"]
@@ -16,30 +17,49 @@ __all__ = ["presentation_state", "secondary_capture"]
 LONGEST_SIDE = 1024
 """Of a secondary capture, in pixels."""
 
+_LONGEST_TILE = 512
+"""Of the image in a picture with maps."""
+
 _MOST = 5
 """Marks that are drawn, the strongest."""
 
 
 def secondary_capture(
-    source: Any, pixels: npt.NDArray[np.float32], marks: Sequence[dict[str, Any]], producer: Producer
+    source: Any,
+    pixels: npt.NDArray[np.float32],
+    marks: Sequence[dict[str, Any]],
+    producer: Producer,
+    maps: Mapping[str, npt.NDArray[np.float32]] | None = None,
 ) -> Any:
-    """A colour picture of the image with a ring and the score at its strongest marks.
+    """A colour picture of the image with a ring and the score at its strongest marks, and beside it one for each map.
 
     Args:
         source: Header of the image.
         pixels: (rows, columns) display values in [0, 1].
         marks: By falling score, with "x", "y" (pixels of the source) and "score".
         producer: The run.
+        maps: A title to (rows, columns) from 0 to 1 over the image, of any size.
     """
     import highdicom as hd
     from PIL import Image, ImageDraw
 
-    scale = min(1.0, LONGEST_SIDE / max(pixels.shape))
+    longest = _LONGEST_TILE if maps else LONGEST_SIDE
+    scale = min(1.0, longest / max(pixels.shape))
     size = tuple(max(1, round(side * scale)) for side in reversed(pixels.shape))
     grey = Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX)
     picture = marked_picture(np.asarray(grey), marks, scale=scale, most=_MOST).convert("RGB")
+    if maps:
+        resized = {title: np.asarray(Image.fromarray(values).resize(size)) for title, values in maps.items()}
+        picture = map_panel(picture, np.asarray(grey), resized)
     ImageDraw.Draw(picture).text((8, 8), f"{producer.name}: {DISCLAIMER}", fill=(255, 176, 0))
-    content = [source_uids([source]), list(marks), producer.name, producer.version, producer.weights_sha256]
+    content = [
+        source_uids([source]),
+        list(marks),
+        producer.name,
+        producer.version,
+        producer.weights_sha256,
+        *(maps or ()),
+    ]
     capture = hd.sc.SCImage.from_ref_dataset(
         ref_dataset=source,
         pixel_array=np.asarray(picture),

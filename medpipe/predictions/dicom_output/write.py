@@ -24,7 +24,7 @@ __all__ = ["KINDS", "check_kinds", "write_dicom_results"]
 KINDS = {
     "sr": "structured report with the marks as measurements (TID 1500)",
     "pr": "presentation state with the marks, which viewers lay over the image",
-    "sc": "secondary capture: a picture of the image with the marks",
+    "sc": "secondary capture: a picture of the image with the marks, and with maps where there are some",
     "seg": "segmentation of a mask",
 }
 
@@ -51,6 +51,7 @@ def write_dicom_results(
     *,
     marks: Sequence[dict[str, Any]] = (),
     score: float | None = None,
+    maps: Mapping[str, npt.NDArray[np.float32]] | None = None,
     mask: npt.NDArray[Any] | None = None,
     segments: Mapping[int, str] | None = None,
     affine: npt.NDArray[np.float64] | None = None,
@@ -67,6 +68,7 @@ def write_dicom_results(
         producer: The run.
         marks: With the columns of marks.csv, by falling score; in a series also "z", the slice by position.
         score: Of the whole image, in [0, 1].
+        maps: For "sc", a title to a map over the image, of any size, from 0 to 1.
         mask: For "seg", see ``segmentation``.
         segments: Name of each label of the mask.
         affine: Of the mask.
@@ -91,7 +93,8 @@ def write_dicom_results(
             headers = sorted_slices(headers)
         try:
             made = {
-                kind: _make(kind, paths, headers, producer, marks, score, mask, segments, affine) for kind in chosen
+                kind: _make(kind, paths, headers, producer, marks, score, maps or {}, mask, segments, affine)
+                for kind in chosen
             }
         except MedpipeError:
             raise
@@ -117,6 +120,7 @@ def _make(
     producer: Producer,
     marks: Sequence[dict[str, Any]],
     score: float | None,
+    maps: Mapping[str, npt.NDArray[np.float32]],
     mask: npt.NDArray[Any] | None,
     segments: Mapping[int, str] | None,
     affine: npt.NDArray[np.float64] | None,
@@ -126,7 +130,7 @@ def _make(
     if kind == "pr":
         return presentation_state(headers[0], marks, producer)
     if kind == "sc":
-        return secondary_capture(headers[0], read_radiograph(paths[0]).pixels, marks, producer)
+        return secondary_capture(headers[0], read_radiograph(paths[0]).pixels, marks, producer, maps)
     if Source.parse(paths[0]).frame is not None:
         raise CaseFailedError("a segmentation of one frame of a multi-frame file is not written; leave seg out")
     return segmentation(headers, mask, segments, producer, affine=affine)  # type: ignore[arg-type]
