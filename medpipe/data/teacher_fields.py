@@ -4,13 +4,12 @@ A record ``<fixed>-<moving>.npz`` holds ``displacement``, (3, x, y, z) float16 i
 which pulls: ``warped[x] = moving[x + u(x)]``; and ``pair``, the two names as published.
 
 The authors of the distillation offered their fields as pickles, ``{"fixed-moving": (x, y, z, 3) float16}``. Opening a
-pickle runs what it says; here it is opened by an unpickler that knows nothing but arrays of float16 numbers and plain
-texts, tuples and dictionaries, and refuses the file at the first other name in it.
+pickle runs what it says; here ``plain_pickles`` reads it, which refuses the file at the first name that is no part of an
+array of float16 numbers.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 from medpipe.errors import InputDataError
 from medpipe.io.atomic import atomic_writer
 from medpipe.io.folders import empty_folder
+
+from .plain_pickles import read_plain_pickle
 
 __all__ = ["convert_pickled_fields", "field_path", "read_pickled_fields", "read_teacher_field", "write_teacher_field"]
 
@@ -95,101 +96,13 @@ def read_pickled_fields(path: Path) -> Iterator[tuple[str, Field]]:
     Raises:
         InputDataError: It names anything but numpy arrays, or holds something else than such fields.
     """
-    try:
-        with Path(path).open("rb") as stream:
-            content = _FieldUnpickler(stream, encoding="latin1").load()
-    except InputDataError as fault:
-        raise InputDataError(f"{path}: {fault}") from fault
-    except Exception as fault:  # damaged pickles raise many kinds
-        raise InputDataError(
-            f"{path}: not readable as a pickle ({type(fault).__name__}: {str(fault)[:120]})"
-        ) from fault
+    content = read_plain_pickle(path, dtypes=(_HALF.name,))
     if not isinstance(content, dict):
         raise InputDataError(f"{path}: holds a {type(content).__name__}; expected a dictionary of fields")
     for pair, field in content.items():
-        if type(pair) is not str or type(field) is not _Array:
+        if type(pair) is not str or type(field) is not np.ndarray:
             raise InputDataError(f"{path}: {str(pair)[:60]!r} is no array under a text")
-        if field.values.ndim != 4 or field.values.shape[-1] != 3:
-            raise InputDataError(f"{path}: {pair!r} has the shape {field.values.shape}; expected (x, y, z, 3)")
+        if field.ndim != 4 or field.shape[-1] != 3:
+            raise InputDataError(f"{path}: {pair!r} has the shape {field.shape}; expected (x, y, z, 3)")
     for pair, field in content.items():
-        yield pair, field.values
-
-
-class _FieldUnpickler(pickle.Unpickler):
-    """Puts stand-ins of our own for the few names in a pickled float16 array, whatever numpy release wrote it; not even
-    numpy's functions are run on what the file says."""
-
-    def find_class(self, module: str, name: str) -> _StandIn:
-        """The stand-in for one name.
-
-        Raises:
-            InputDataError: The name has none.
-        """
-        if (module, name) not in _KNOWN:
-            raise InputDataError(f"refused: it names '{module}.{name}', which is no part of an array of numbers")
-        return _StandIn(name)
-
-
-_KNOWN = {
-    ("_codecs", "encode"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-}
-
-
-class _StandIn:
-    """One name of a pickle; calling it gives bytes, a dtype or an array that is still to be filled."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __call__(self, *arguments: Any) -> Any:
-        if self._name == "encode" and arguments[1:] == ("latin1",):
-            return str(arguments[0]).encode("latin1")
-        if self._name == "dtype":
-            return _Dtype(*arguments)
-        if self._name == "_reconstruct" and arguments[1:] == ((0,), b"b"):
-            return _Array()
-        if self._name == "_frombuffer" and len(arguments) == 4:
-            buffer, dtype, shape, order = arguments
-            array = _Array()
-            array.__setstate__((1, shape, dtype, order == "F", bytes(buffer)))
-            return array
-        raise InputDataError(f"refused: it calls {self._name} in a way that no array of numbers does")
-
-    def __setstate__(self, state: Any) -> None:
-        raise InputDataError(f"refused: it changes {self._name}")
-
-
-class _Dtype:
-    """Half precision, the only one taken: others could hold objects."""
-
-    __slots__ = ("order",)
-
-    def __init__(self, name: Any = None, *_: Any) -> None:
-        if name not in ("f2", "<f2", ">f2", "float16"):
-            raise InputDataError(f"holds arrays of dtype {str(name)[:40]!r}; expected float16")
-        self.order = ">" if name == ">f2" else "<"
-
-    def __setstate__(self, state: Any) -> None:
-        if state[1] not in ("<", ">"):
-            raise InputDataError(f"holds arrays of byte order {str(state[1])[:40]!r}; expected < or >")
-        self.order = state[1]
-
-
-class _Array:
-    """An array that takes its values from plain bytes."""
-
-    __slots__ = ("values",)
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, fortran, raw = state
-        content = raw.encode("latin1") if isinstance(raw, str) else raw
-        if type(dtype) is not _Dtype or type(content) is not bytes or not all(type(size) is int for size in shape):
-            raise InputDataError("holds an array whose content is no plain bytes")
-        values = np.frombuffer(content, f"{dtype.order}f2").astype(_HALF)
-        self.values = values.reshape(shape, order="F" if fortran else "C")
+        yield pair, field
