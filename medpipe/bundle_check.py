@@ -26,6 +26,7 @@ _TARGETS = (
         for room in ("batch", "engines", "evaluation", "losses", "metrics", "networks", "reports", "transforms")
     ),
     "medpipe.data.cases.",
+    "medpipe.data.class_balance.",
     "medpipe.data.registration_cases.",
     "medpipe.io.cases.",
     "medpipe.io.folders.empty_folder",

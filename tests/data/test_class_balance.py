@@ -20,3 +20,8 @@ def test_a_class_without_positives_or_without_negatives_weighs_one() -> None:
 def test_an_image_is_drawn_as_often_as_its_rarest_class_asks() -> None:
     found = sampling_weights(entries([1, 0], [1, 1], [0, 0], [None, 0]))
     assert found == [2.0, 4.0, 2.0, 2.0]
+
+
+def test_nothing_is_weighed_where_balance_is_not_asked_for() -> None:
+    assert positive_weights(entries([1, 0]), balanced=False) is None
+    assert sampling_weights(entries([1, 0]), balanced=False) is None

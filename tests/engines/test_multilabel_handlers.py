@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine
 from sklearn.metrics import roc_auc_score
 
+from medpipe.engines.handlers.latest_metric import LatestMetric
 from medpipe.engines.handlers.multilabel_auc import multilabel_auc
 from medpipe.engines.handlers.stop_at_rate import StopAtRate
 from medpipe.networks.acm import image_logits
@@ -63,3 +64,12 @@ def test_a_training_that_was_over_before_does_nothing_more() -> None:
 def test_the_part_is_a_part() -> None:
     with pytest.raises(ValueError, match="part"):
         epochs_until_the_end([0.1, 0.1], part=1.0)
+
+
+def test_a_schedule_is_given_the_last_validation() -> None:
+    validator = Engine(lambda *_: None)
+    latest = LatestMetric(validator, "auc")
+    with pytest.raises(KeyError):
+        latest(Engine(lambda *_: None))
+    validator.state.metrics["auc"] = torch.tensor(0.75)
+    assert latest(Engine(lambda *_: None)) == 0.75
