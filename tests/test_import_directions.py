@@ -29,6 +29,14 @@ MAY_IMPORT = {
     "evaluation": {"io", "data", "predictions", "metrics"},
     "reports": {"io", "bundles", "predictions"},
     "pacs": {"io", "batch"},
+    "reproduction": {
+        "io",
+        "data",
+        "predictions",
+        "metrics",
+        "evaluation",
+        "bundles",
+    },  # it runs commands, builds nothing
     "cli": {
         "io",
         "data",
@@ -41,9 +49,22 @@ MAY_IMPORT = {
         "bundles",
         "bundle_check",
         "pacs",
+        "reproduction",
     },
 }
-LIGHT = ("errors", "bundles", "bundle_check", "io", "data", "metrics", "predictions", "evaluation", "reports", "cli")
+LIGHT = (
+    "errors",
+    "bundles",
+    "bundle_check",
+    "io",
+    "data",
+    "metrics",
+    "predictions",
+    "evaluation",
+    "reports",
+    "reproduction",
+    "cli",
+)
 
 
 def modules() -> list[Path]:

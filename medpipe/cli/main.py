@@ -27,6 +27,7 @@ from medpipe.cli import (
     list_bundles,
     node,
     report,
+    reproduce,
     score,
     train,
 )
@@ -50,7 +51,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all cases done, 3 some failed, 4 none could be done, 2 wrong request (nothing touched), "
-    "1 internal fault, 130 interrupted (train, infer and evaluate go on when run again).",
+    "1 internal fault, 130 interrupted (train, infer, evaluate and reproduce go on when run again).",
 )
 
 app.command("list")(list_bundles.run)
@@ -59,6 +60,7 @@ app.command("check")(check.run)
 app.command("train")(train.run)
 app.command("evaluate")(evaluate.run)
 app.command("infer")(infer.run)
+app.command("reproduce")(reproduce.run)
 app.command("inspect")(inspect_input.run)
 app.command("convert")(convert.run)
 app.add_typer(data.app, name="data")
@@ -113,7 +115,7 @@ def invoke(arguments: list[str]) -> int:
             raise KeyboardInterrupt
         return code
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; train, infer and evaluate go on when the same command is run again")
+        say("interrupted; train, infer, evaluate and reproduce go on when the same command is run again")
         return EXIT["interrupted"]
     except InterruptedRunError as error:
         return _fail(f"interrupted: {error}", EXIT["interrupted"])

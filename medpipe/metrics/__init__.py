@@ -22,6 +22,7 @@ Modules
     mrmc, anova           what the two have in common
     reader_bootstrap      a reader study by resampling cases, or cases and readers
     study_size            how many readers and cases a future study needs
+    repeats               repeated trainings: mean, spread, paired difference
     intervals             an estimate with its interval; the patient bootstrap; proportions
 
 Everywhere a higher rating means more suspicious, and what is undefined on a sample is NaN with a reason.

@@ -37,7 +37,7 @@ from medpipe.reports.registration import registration_section
 from medpipe.reports.registration_pairs import registration_pairs_section
 from medpipe.reports.run_pairs import run_pairs_section, run_pictures_section
 
-__all__ = ["write_report"]
+__all__ = ["render", "write_report"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -97,7 +97,7 @@ def write_report(folder: str | Path, comparison: dict[str, Any] | None = None) -
         page.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"report folder '{page.parent}' cannot be made ({error.strerror or error})") from error
-    write_text(page, _render(_context(folder, run, results, comparison)))
+    write_text(page, render(_context(folder, run, results, comparison)))
     return page
 
 
@@ -191,7 +191,8 @@ def _notices(run: dict[str, Any] | None, results: dict[str, Any] | None, metadat
     return notices
 
 
-def _render(context: dict[str, Any]) -> str:
+def render(context: dict[str, Any]) -> str:
+    """The page as text: title, subtitle, notices, statements and sections, each with a template of its key or of its own."""
     import jinja2
     from markupsafe import Markup
 

@@ -15,7 +15,7 @@ from medpipe.metrics.matching import HitRule
 HEAVY = "import sys; from medpipe.cli.main import invoke; code = invoke({arguments!r}); print(code, sorted({{'torch', 'monai'}} & set(sys.modules)))"
 
 
-_COMMANDS = ("infer", "evaluate", "inspect", "convert", "deidentify", "fetch", "node", "report")
+_COMMANDS = ("infer", "evaluate", "inspect", "convert", "deidentify", "fetch", "node", "report", "reproduce")
 
 
 def test_help_list_and_info_load_neither_torch_nor_monai() -> None:
@@ -39,7 +39,7 @@ def test_dicom_is_worked_on_without_torch_and_monai(command, write_dicom, tmp_pa
     "command",
     [
         *("list", "info", "check", "train", "evaluate", "infer", "report", "import-weights", "demo", "doctor"),
-        *("inspect", "convert", "deidentify", "fetch", "node"),
+        *("inspect", "convert", "deidentify", "fetch", "node", "reproduce"),
         *("data check", "data prepare", "data synth", "score roc", "score froc"),
     ],
 )

@@ -1,0 +1,105 @@
+"""The two commands of a run: ``medpipe train`` and ``medpipe evaluate``, as a person would type them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medpipe.bundles import Bundle, bundles_folder
+from medpipe.errors import RequestError
+from medpipe.reproduction.plan import OWN, Plan, Run, option_texts
+
+__all__ = ["Data", "Request", "check_given", "commands"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set: its folder and its datalist."""
+
+    root: Path
+    datalist: Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """What all runs of one reproduction have in common.
+
+    Attributes:
+        plan: The bundle's.
+        quick: Whether the recipe of generated data is followed.
+        given: Further options, by key.
+        threads: Of the network on a CPU.
+        trust: Whether a foreign bundle's own code may run.
+    """
+
+    plan: Plan
+    quick: bool
+    given: Mapping[str, Any]
+    threads: int = 1
+    trust: bool = False
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """Values of the options that a setting does not name."""
+        return self.plan.base_of(self.quick, self.given)
+
+    @property
+    def _recipe(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        recipe = self.plan.quick if self.quick else None
+        return (recipe.options, recipe.evaluate) if recipe else ({}, {})
+
+    def options(self, run: Run, mode: str) -> dict[str, Any]:
+        """Options of a run that a mode's config has: the plan's, the quick ones, those given, the setting's."""
+        shared, own = self._recipe
+        config = self.plan.bundle.config(mode)
+        common = {**self.plan.options, **shared, **self.given, **run.options}
+        chosen = {key: value for key, value in common.items() if key.split(".")[0] in config}
+        if mode == "train":
+            return {**chosen, "seed": run.seed}
+        given = {key: self.given[key] for key in self.given if key in chosen}
+        return {**chosen, **self.plan.evaluate, **own, **given}
+
+
+def commands(request: Request, run: Run, data: Data, folder: Path) -> dict[str, list[str]]:
+    """The words of both commands of a run, by name: "train" and "evaluate".
+
+    Args:
+        request: Of all runs.
+        run: Of the one.
+        data: To train and evaluate on.
+        folder: Of the run; it gets the folders "train" and "evaluate".
+    """
+    bundle = request.plan.bundle
+    place = [f"dataset_dir={data.root}", f"datalist={data.datalist}"]
+    trust = ["--trust"] if request.trust else []
+    made = {}
+    for mode in ("train", "evaluate"):
+        weights = [f"weights={folder / 'train' / 'model.pt'}"] if mode == "evaluate" else []
+        texts = option_texts(request.options(run, mode))
+        words = [mode, _reference(bundle), *place, *weights, *texts, *trust, "-o", str(folder / mode)]
+        made[mode] = [sys.executable, "-m", "medpipe", *words]
+    return made
+
+
+def _reference(bundle: Bundle) -> str:
+    """How the command line names the bundle: by its name where it ships with medpipe, else by its folder."""
+    return bundle.name if bundle.root.resolve().parent == bundles_folder().resolve() else str(bundle.root)
+
+
+def check_given(plan: Plan, given: Mapping[str, Any], compared: set[str]) -> None:
+    """Refuse options that are the command's own or what its tables compare.
+
+    Raises:
+        RequestError: The message names the option.
+    """
+    for key in given:
+        if key in OWN:
+            hint = "; give --seeds N" if key == "seed" else ""
+            raise RequestError(f"'{key}' is set by reproduce itself; leave it out{hint}")
+        if key in compared:
+            raise RequestError(
+                f"'{key}' is what a table of '{plan.bundle.name}' compares; leave it out, or choose other tables by --table"
+            )
