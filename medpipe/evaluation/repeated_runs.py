@@ -22,6 +22,8 @@ __all__ = ["FIGURES", "compare_repeated_runs", "figure_value", "readings_of"]
 FIGURES = {"AFROC": "JAFROC (AFROC), of marks", "Wilcoxon": "area under the ROC curve, of image scores"}
 """Figures of merit of the analysis, with what they are of."""
 
+_NEEDS = {"AFROC": "marks matched with lesions", "Wilcoxon": "one score for every image"}
+
 Readings = Mapping[str, Mapping[int, Mapping[str, FreeResponseData]]]
 """What ``readings_of`` gives, by setting and seed."""
 
@@ -70,13 +72,13 @@ def compare_repeated_runs(readings: Readings, reference: str, figure: str, level
     having = {name: {s: r[figure] for s, r in runs.items() if figure in r} for name, runs in readings.items()}
     having = {name: runs for name, runs in having.items() if runs}
     if reference not in having:
-        return {"unavailable": f"no run of '{reference}', which the others are compared with, has what it needs"}
+        return {"unavailable": f"no run of '{reference}', which the others are compared with, has {_NEEDS[figure]}"}
     names = [
         *(name for name in having if name != reference),
         reference,
     ]  # last: a pair's difference is first minus second
     if len(names) < 2:
-        return {"unavailable": f"no setting but '{reference}' has what it needs"}
+        return {"unavailable": f"no setting but '{reference}' has {_NEEDS[figure]}"}
     seeds = sorted(set.intersection(*(set(having[name]) for name in names)))
     if not seeds:
         return {"unavailable": "no seed has ended well in all settings"}

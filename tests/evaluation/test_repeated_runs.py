@@ -136,8 +136,8 @@ def _other_cases(readings):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_without_reference, "no run of 'none'"),
-        (_alone, "no setting but 'none'"),
+        (_without_reference, "no run of 'none', which the others are compared with, has one score for every image"),
+        (_alone, "no setting but 'none' has one score for every image"),
         (_no_common_seed, "no seed has ended well in all settings"),
         (_other_cases, "have not seen the same test cases"),
     ],
