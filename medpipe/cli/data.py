@@ -52,19 +52,23 @@ def prepare(
 ) -> None:
     """Write a MONAI datalist: paths relative to the root, labels, patients, and a split by patient.
 
-    Data sets for registration also get the rule by which their volumes make pairs.
+    Data sets for registration also get the rule by which their volumes make pairs; those for question answering list
+    questions, split by image unless --split published is asked for.
 
     Examples:
 
     [bold]medpipe data prepare siim_acr siim/ -o siim/datalist.json --seed 1[/bold]
 
     [bold]medpipe data prepare nih_chestxray14 nih/ -o nih/datalist.json --label all --split official[/bold]
+
+    [bold]medpipe data prepare vqa_rad rad/ -o rad/datalist.json --split image-disjoint[/bold]
     """
     from inspect import signature
 
     from medpipe.data import dataset_reader
     from medpipe.data.datalist import write_datalist
     from medpipe.data.registration_datalist import write_registration_datalist
+    from medpipe.data.vqa_datalist import TASK, write_vqa_datalist
 
     if output.exists():
         raise RequestError(f"'{output}' exists; name a new file")
@@ -80,10 +84,12 @@ def prepare(
     if "split" in options and "split" not in taken:
         raise RequestError(f"data set '{name}' has no split of the name {split!r}; give parts such as 0.7,0.1,0.2")
     datalist = reader.prepare(_folder(root), **options)
-    (write_registration_datalist if "pairs" in datalist else write_datalist)(datalist, output)
+    questions = datalist.get("task") == TASK
+    write = write_registration_datalist if "pairs" in datalist else write_vqa_datalist if questions else write_datalist
+    write(datalist, output)
     counts = {section: len(datalist.get(section, [])) for section in ("training", "validation", "test")}
     if as_json:
-        show_json({"datalist": str(output), "images": counts})
+        show_json({"datalist": str(output), "questions" if questions else "images": counts})
     else:
         say(f"{output}: " + ", ".join(f"{number} {section}" for section, number in counts.items()))
 
@@ -91,7 +97,8 @@ def prepare(
 @app.command()
 def synth(
     name: Annotated[
-        str, typer.Argument(help="What is generated: siim_acr, node21, jsrt, registration_phantoms, demo_study.")
+        str,
+        typer.Argument(help="What is generated: siim_acr, node21, jsrt, vqa_rad, registration_phantoms, demo_study."),
     ],
     out: Annotated[Path, typer.Argument(help="New folder.")],
     cases: Annotated[int, typer.Option("--cases", min=1, help="Number of images or scans.")] = 200,

@@ -28,6 +28,7 @@ DATASET_READERS: dict[str, str] = {
     "nih_chestxray14": "medpipe.data.nih_chestxray14",
     "node21": "medpipe.data.node21",
     "oasis": "medpipe.data.oasis:READER",
+    "path_vqa": "medpipe.data.path_vqa",
     "rcn_lits": "medpipe.data.rcn_hdf5:LITS",
     "rcn_lpba": "medpipe.data.rcn_hdf5:LPBA",
     "rcn_lspig": "medpipe.data.rcn_hdf5:LSPIG",
@@ -37,6 +38,7 @@ DATASET_READERS: dict[str, str] = {
     "siim_acr": "medpipe.data.siim_acr",
     "sliver07": "medpipe.data.sliver07:READER",
     "vindr_cxr": "medpipe.data.vindr_cxr",
+    "vqa_rad": "medpipe.data.vqa_rad",
 }
 """Name of the data set (its manifest's name) -> the module that reads it, or an object in it where it reads several."""
 

@@ -77,3 +77,17 @@ def test_a_wrong_request_for_generated_data_touches_nothing(arguments, message, 
     assert invoke(["data", "synth", *(argument.format(tmp=tmp_path) for argument in arguments)]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_questions_go_from_a_look_alike_to_a_datalist_by_image_or_as_published(tmp_path, capsys) -> None:
+    root, out = tmp_path / "set", tmp_path / "list.json"
+    assert invoke(["data", "synth", "vqa_rad", str(root), "--cases", "18", "--size", "64", "--workers", "1"]) == 0
+    assert invoke(["data", "prepare", "vqa_rad", str(root), "-o", str(out), "--split", "image-disjoint"]) == 0
+    datalist = json.loads(out.read_text())
+    assert (datalist["task"], datalist["generated"]) == ("vqa", True)
+    assert datalist["split"].startswith("by image")
+    capsys.readouterr()
+    again = ["data", "prepare", "vqa_rad", str(root), "-o", str(tmp_path / "b.json"), "--split", "published", "--json"]
+    assert invoke(again) == 0
+    assert json.loads(capsys.readouterr().out)["questions"] == {"training": 78, "validation": 0, "test": 0}
+    assert invoke(["data", "check", "vqa_rad", str(root)]) == 0

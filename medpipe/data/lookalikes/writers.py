@@ -18,10 +18,12 @@ LOOKALIKES: dict[str, str] = {
     "jsrt": "medpipe.data.lookalikes.jsrt:write_jsrt_lookalike",
     "nih_chestxray14": "medpipe.data.lookalikes.nih_chestxray14:write_nih_chestxray14_lookalike",
     "node21": "medpipe.data.lookalikes.node21:write_node21_lookalike",
+    "path_vqa": "medpipe.data.lookalikes.path_vqa:write_path_vqa_lookalike",
     "registration_phantoms": "medpipe.data.lookalikes.registration_phantoms:write_registration_phantoms",
     "rsna_pneumonia": "medpipe.data.lookalikes.rsna_pneumonia:write_rsna_pneumonia_lookalike",
     "siim_acr": "medpipe.data.lookalikes.siim_acr:write_siim_acr_lookalike",
     "vindr_cxr": "medpipe.data.lookalikes.vindr_cxr:write_vindr_cxr_lookalike",
+    "vqa_rad": "medpipe.data.lookalikes.vqa_rad:write_vqa_rad_lookalike",
 }
 """Name -> module and function that writes it."""
 
