@@ -32,6 +32,7 @@ _TARGETS = (
     "medpipe.io.folders.empty_folder",
     "medpipe.io.pairs.",
     "medpipe.io.privacy.PatientWords",
+    "medpipe.predictions.challenge_boxes.ChallengeBoxes",
     "medpipe.predictions.run_folder.RunFolder",
     "ignite.engine.",
     "ignite.handlers.",

@@ -260,6 +260,7 @@ def score_run(
     bootstrap: int = 2000,
     seed: int = 0,
     minimum_lesion: float = 0.0,
+    convention: Convention = CONVENTIONS["luna16"],
 ) -> Path:
     """Score a run folder against a datalist; writes results.json and matches.csv into it.
 
@@ -271,6 +272,7 @@ def score_run(
         bootstrap: Number of resamples.
         seed: Of the resamples.
         minimum_lesion: Smaller mask components, as a part of the image's pixels, are left out.
+        convention: See ``evaluate_localization``.
 
     Returns:
         The path of results.json.
@@ -278,8 +280,9 @@ def score_run(
     folder = Path(folder)
     truth, head = truth_from_datalist(Path(datalist), section, minimum_lesion=minimum_lesion)
     predictions, missing = predictions_from_run(folder)
+    resampling = Bootstrap(n_resamples=bootstrap, seed=seed)
     results, audit = evaluate_localization(
-        predictions, truth, hit_rule, Bootstrap(n_resamples=bootstrap, seed=seed), missing=missing
+        predictions, truth, hit_rule, resampling, missing=missing, convention=convention
     )
     results["data"] = {**head, "section": section, "minimum_lesion": minimum_lesion}
     write_matches(folder / "matches.csv", audit)
