@@ -25,7 +25,7 @@ from medpipe.io.folders import free_folder, sweep_partial_files
 from medpipe.predictions.fingerprints import sha256_of_file
 from medpipe.predictions.run_folder import package_versions
 
-__all__ = ["TrainingFolder"]
+__all__ = ["TrainingFolder", "check_trained_with"]
 
 _FORMAT = "medpipe-training/1"
 _NAME = "training.json"
@@ -163,6 +163,29 @@ class TrainingFolder:
 
     def _write(self, content: dict[str, Any]) -> None:
         write_text(self.path / _NAME, json.dumps(content, indent=2) + "\n")
+
+
+def check_trained_with(weights: str | Path | None, **options: Any) -> None:
+    """Refuse weights that a training beside them made with other options, where their shapes do not tell.
+
+    Args:
+        weights: model.pt of a training's folder; files elsewhere, and None, are taken as they are.
+        options: By the names that the training has for them.
+
+    Raises:
+        RequestError: The training says something else; the message says what.
+    """
+    record = None if weights is None else Path(weights).parent / _NAME
+    try:
+        identity = {} if record is None else dict(json.loads(record.read_text(encoding="utf-8"))["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no training that says anything
+    for name, value in options.items():
+        if name in identity and identity[name] != value:
+            raise RequestError(
+                f"weights '{weights}' were trained with {name}={identity[name]}, and this run has {name}={value}; "
+                f"give {name}={identity[name]}"
+            )
 
 
 def _sha256(weights: Path) -> str:

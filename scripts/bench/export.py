@@ -1,9 +1,11 @@
 """Time of networks on a CPU by runtime: torch plain and optimised, ONNX Runtime, OpenVINO; in turns, in one process.
 
-    OMP_WAIT_POLICY=PASSIVE python scripts/bench/export.py [--what cxr ldr] [--cxr-sizes 128 448] [--volume-sizes 64 128] [--threads 1 2] [--runs 7]
+    OMP_WAIT_POLICY=PASSIVE python scripts/bench/export.py [--what cxr cxr14 ldr] [--cxr-sizes 128 448] [--volume-sizes 64 128]
+        [--cascades 1 3] [--threads 1 2] [--runs 7]
 
-cxr is the shipped network of cxr_pneumothorax_acm, a batch of 4 images; ldr a student of one cascade without weights that
-were trained (the time does not depend on them), one pair, warps included. "Optimised" is channels-last for images and
+cxr is the shipped network of cxr_pneumothorax_acm, a batch of 4 images; cxr14 are the classifiers of 14 findings in the
+paper's sizes with and without ACM, and what ACM costs; ldr a student without weights that were trained (the time does not
+depend on them), one pair, warps included. "Optimised" is channels-last for images and
 ``optimize_for_inference`` for volumes. Two runs warm up; the rest go in turns, and medians are given: pieces (images or
 pairs) per second, CPU seconds of one piece, and the largest difference from plain torch. The variable is what the
 command medpipe sets for itself: torch's idle threads do not spin then, which would take the cores from the others.
@@ -18,12 +20,14 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from medpipe.bundles import build_workflow, find_bundle
+from medpipe.networks.acm import ContextLocalizer
 from medpipe.networks.blocks.subpixel import optimize_for_inference
 from medpipe.networks.deployment.capture import capture
 from medpipe.networks.deployment.formats import FORMATS
@@ -43,10 +47,19 @@ def localizer(size: int) -> tuple[nn.Module, nn.Module, Signature]:
     return network, fast, Signature({"image": (1, size, size)}, ("pred",), dynamic_batch=True)
 
 
-def student(size: int) -> tuple[nn.Module, nn.Module, Signature]:
+def classifier(backbone: str, context: str) -> tuple[nn.Module, nn.Module, Signature]:
+    """A classifier of 14 findings at 448 x 448 without trained weights, its optimised form, and its signature."""
+    torch.manual_seed(0)
+    groups = {"context_args": {"groups": 32}} if context == "acm" else {}
+    network = ContextLocalizer(backbone, context, num_classes=14, zero_init_last=False, **groups).eval()
+    fast = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    return network, fast, Signature({"image": (1, 448, 448)}, ("pred",), dynamic_batch=True)
+
+
+def student(size: int, cascades: int) -> tuple[nn.Module, nn.Module, Signature]:
     """A student whose fields are of some voxels, its optimised form, and its signature."""
     torch.manual_seed(0)
-    network = LDR(size).eval()
+    network = LDR(size, n_cascades=cascades).eval()
     for module in network.modules():
         if isinstance(module, PaperStudent):
             nn.init.normal_(module.flow.weight, std=0.05)
@@ -79,6 +92,32 @@ def measure(runs: dict[str, Callable[[], Outputs]], count: int) -> dict[str, tup
             run()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return {name: (statistics.median(w for w, _ in t), statistics.median(c for _, c in t)) for name, t in times.items()}
+
+
+def cost_of_context(backbone: str, batch: int, threads: Sequence[int], count: int) -> None:
+    """Print classifiers with and without ACM, all in turns, and how much longer it takes."""
+    for number in threads:
+        torch.set_num_threads(number)
+        runs: dict[str, Callable[[], Outputs]] = {}
+        for context in ("none", "acm"):
+            network, fast, signature = classifier(backbone, context)
+            inputs = signature.random_inputs(batch, seed=0)
+            exported = FORMATS["onnx"].run(
+                FORMATS["onnx"].files(FORMATS["onnx"].convert(capture(network, signature), signature), {}), number
+            )
+            runs[f"torch, {context}"] = in_torch(network, inputs, channels_last=False)
+            runs[f"torch optimised, {context}"] = in_torch(fast, inputs, channels_last=True)
+            arrays = [item.numpy() for item in inputs]
+            runs[f"onnx, {context}"] = lambda exported=exported, arrays=arrays: exported(arrays)
+        times = measure(runs, count)
+        print(f"\n{backbone} at 448^2, 14 findings, batch of {batch}, {number} threads")
+        for kind in ("torch", "torch optimised", "onnx"):
+            plain, with_acm = (times[f"{kind}, {context}"][0] for context in ("none", "acm"))
+            print(
+                f"  {kind:16} none {batch / plain:6.2f}, acm {batch / with_acm:6.2f} images a second; "
+                f"acm costs {100 * (with_acm / plain - 1):+.1f} %",
+                flush=True,
+            )
 
 
 def table(
@@ -116,9 +155,10 @@ def table(
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--what", nargs="+", choices=["cxr", "ldr"], default=["cxr", "ldr"])
+    parser.add_argument("--what", nargs="+", choices=["cxr", "cxr14", "ldr"], default=["cxr", "cxr14", "ldr"])
     parser.add_argument("--cxr-sizes", type=int, nargs="+", default=[128, 448])
     parser.add_argument("--volume-sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--cascades", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
@@ -128,9 +168,12 @@ def main() -> None:
     if "cxr" in options.what:
         for size in options.cxr_sizes:
             table(f"cxr_pneumothorax_acm at {size}^2", localizer(size), 4, options.threads, options.runs)
+    if "cxr14" in options.what:
+        for backbone in ("resnet50", "densenet121"):
+            cost_of_context(backbone, 4, options.threads, options.runs)
     if "ldr" in options.what:
-        for size in options.volume_sizes:
-            table(f"LDR-1 at {size}^3", student(size), 1, options.threads, options.runs)
+        for size, cascades in product(options.volume_sizes, options.cascades):
+            table(f"LDR-{cascades} at {size}^3", student(size, cascades), 1, options.threads, options.runs)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medpipe.engines.training_folder import TrainingFolder
+from medpipe.engines.training_folder import TrainingFolder, check_trained_with
 from medpipe.errors import AlreadyDoneError, RequestError
 
 
@@ -89,3 +89,18 @@ def test_a_damaged_note_is_refused(folder, tmp_path, content) -> None:
     (tmp_path / "out" / "training.json").write_text(content)
     with pytest.raises(RequestError, match=r"training\.json"):
         folder().start()
+
+
+def test_weights_beside_a_training_with_other_options_are_refused(tmp_path) -> None:
+    (tmp_path / "training.json").write_text(json.dumps({"identity": {"repeats": 1, "seed": 0}}))
+    check_trained_with(tmp_path / "model.pt", repeats=1)
+    check_trained_with(tmp_path / "model.pt", unknown_to_it=7)
+    with pytest.raises(RequestError, match="trained with repeats=1, and this run has repeats=3; give repeats=1"):
+        check_trained_with(tmp_path / "model.pt", repeats=3)
+
+
+def test_weights_without_a_training_beside_them_are_taken_as_they_are(tmp_path) -> None:
+    check_trained_with(None, repeats=3)
+    check_trained_with(tmp_path / "model.pt", repeats=3)
+    (tmp_path / "training.json").write_text("[]")
+    check_trained_with(tmp_path / "model.pt", repeats=3)
