@@ -67,6 +67,6 @@ class ChallengeBoxes:
     def _box(self, mark: Mapping[str, str], place: int, case: Mapping[str, str]) -> dict[str, Any]:
         x, y = (float(mark[axis]) * float(case[size] or 1) for axis, size in (("x", "column_mm"), ("y", "row_mm")))
         half = self.box_mm / 2
-        left, right, top, bottom = x - half, x + half, y - half, y + half
+        left, right, top, bottom = (round(edge, 6) for edge in (x - half, x + half, y - half, y + half))
         corners = [[right, bottom, place], [left, bottom, place], [left, top, place], [right, top, place]]
         return {"name": mark["case"], "corners": corners, "probability": float(mark["score"])}
