@@ -21,6 +21,7 @@ from medpipe.metrics.jafroc import compare_figures_of_merit, undefined_reason
 from medpipe.metrics.matching import MatchRow
 from medpipe.metrics.multilabel import multilabel_mean_statistic
 from medpipe.metrics.roc import compare_aucs
+from medpipe.metrics.vqa import weighted_mean
 
 __all__ = ["compare_results"]
 
@@ -61,7 +62,12 @@ def compare_results(
         structures = {str(part["label"]): part["name"] for part in first["registration"]["structures"]}
         figures = registration_differences(pairs, names, bootstrap, structures)
     else:
-        figures = [*_auc(pairs, bootstrap), *_marks(pairs, bootstrap), *_classes(pairs, bootstrap)]
+        figures = [
+            *_auc(pairs, bootstrap),
+            *_marks(pairs, bootstrap),
+            *_classes(pairs, bootstrap),
+            *_answers(pairs, bootstrap),
+        ]
     if not figures:
         raise InputDataError(f"'{names[0]}' and '{names[1]}' have no figure in common that can be compared")
     return {
@@ -101,7 +107,7 @@ def _check_protocol(first: dict[str, Any], second: dict[str, Any], names: tuple[
 
 def _check_truth(pairs: _Pairs, names: tuple[str, str]) -> None:
     for a, b in pairs:
-        for key in ("diseased", "lesions", "labels", "lesion_weights"):
+        for key in ("diseased", "lesions", "labels", "lesion_weights", "true_answers"):
             if a.get(key) != b.get(key):
                 raise InputDataError(
                     f"case '{a['case']}': '{names[0]}' has {key} {a.get(key)}, '{names[1]}' has {b.get(key)};"
@@ -182,6 +188,15 @@ def _classes(pairs: _Pairs, bootstrap: Bootstrap) -> list[dict[str, Any]]:
     one, two = (multilabel_mean_statistic(part, labels) for part in scores)
     (mean,) = bootstrap.compare(one, two, Cohort((labels == 1).any(axis=1), patients, stratified=False))
     return [comparison_entry("Mean AUC", mean, "unweighted mean over the classes that have one", _BOOTSTRAP), *entries]
+
+
+def _answers(pairs: _Pairs, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+    """Accuracy of answers to questions; those about one image stay together."""
+    if any("accuracy" not in row for pair in pairs for row in pair):
+        return []
+    one, two = (weighted_mean(np.array([pair[which]["accuracy"] for pair in pairs])) for which in (0, 1))
+    (found,) = bootstrap.compare(one, two, Cohort(np.zeros(len(pairs), bool), _patients(pairs), stratified=False))
+    return [comparison_entry("Accuracy", found, "mean over all questions", "paired bootstrap of images, two-sided")]
 
 
 def _nan(value: int | None) -> float:

@@ -14,6 +14,7 @@ Modules
     operating_points      counts at a threshold: given, at a sensitivity, at a specificity, by Youden's index
     calibration           whether scores come true as often as they say
     multilabel            areas of several labels and their mean
+    vqa                   accuracy of answers to questions about images
     subgroups             one figure by sex, age, site, ...
     reader_study          every reader has read every case in every modality
     jackknife             figures of merit without each case in turn, pseudovalues, covariances

@@ -69,6 +69,8 @@ def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, A
 def _order_in_words(results: dict[str, Any] | None) -> str:
     """What stands first where no outcome is known."""
     cases = (results or {}).get("cases", [])
+    if any("accuracy" in case for case in cases):
+        return "wrong answers first"
     if any(case.get("labels") for case in cases):
         return "those with the lowest score of a class that is present"
     if any(case["diseased"] for case in cases):
@@ -128,7 +130,9 @@ class _Case:
         group = (_MISS, _FALSE_POSITIVE).index(self.outcome) if self.outcome in (_MISS, _FALSE_POSITIVE) else 2
         falling = not self.diseased
         labels, scores = self.facts.get("labels"), self.facts.get("scores")
-        if labels and scores:  # several labels: the lowest score of one that is there
+        if "accuracy" in self.facts:  # of an answer: the wrong ones first
+            falling, score = False, self.facts["accuracy"]
+        elif labels and scores:  # several labels: the lowest score of one that is there
             falling, present = False, [scores.get(name) for name, label in labels.items() if label]
             score = min((value for value in present if value is not None), default=2.0)
         else:
@@ -170,6 +174,10 @@ _COLUMNS = (
     _Column("Case", lambda case: case.name),
     _Column("Outcome", lambda case: case.outcome),
     _Column("Truth", _truth),
+    _Column("Question", lambda case: case.facts.get("question", "")),
+    _Column("Answer", lambda case: case.facts.get("answer", "")),
+    _Column("Right answer", lambda case: " | ".join(case.facts.get("true_answers") or [])),
+    _Column("Accuracy", lambda case: case.facts.get("accuracy"), numeric=True),
     _Column("Score", lambda case: case.score, numeric=True),
     _Column("Highest scores", _top),
     _Column("Lesions found", _found, numeric=True),

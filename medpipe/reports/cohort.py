@@ -81,7 +81,7 @@ def _evaluation_steps(cohort: dict[str, Any], unit: str, patient: str) -> list[d
 
 def unit_words(results: dict[str, Any]) -> tuple[str, str]:
     """What a case and a patient are called: a registration is of a pair of images, of one or two subjects."""
-    return ("pair", "subject") if results["task"] == "registration" else ("case", "patient")
+    return {"registration": ("pair", "subject"), "vqa": ("question", "image")}.get(results["task"], ("case", "patient"))
 
 
 def class_labels(results: dict[str, Any]) -> tuple[str, str]:
@@ -119,6 +119,11 @@ def _unit(results: dict[str, Any]) -> str:
         return (
             f"The unit of analysis is the pair of images: {plural(cases, 'pair')} of {plural(patients, 'subject')}. Pairs that "
             "share a subject are not independent; the intervals allow for it, as their method says."
+        )
+    if results["task"] == "vqa":
+        return (
+            f"The unit of analysis is the question: {plural(cases, 'question')} about {plural(patients, 'image')}. Questions "
+            "about one image are not independent; intervals resample images."
         )
     if patients == cases:
         return f"The unit of analysis is the case; each of the {count(cases)} cases is of another patient."

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from medpipe.reports.cohort import unit_words
 from medpipe.reports.notes import Notes
 from medpipe.reports.scales import Scale
 
@@ -50,13 +51,14 @@ def subgroups_section(results: dict[str, Any]) -> dict[str, Any] | None:
         return None
     overall = {figure["name"]: figure for figure in results["headline"]}
     names = dict.fromkeys(variable["figure"] for variable in variables)
-    return {"tables": [_subgroup_table(name, variables, overall.get(name)) for name in names]}
+    units = [f"{word}s".capitalize() for word in unit_words(results)]
+    return {"tables": [{**_subgroup_table(name, variables, overall.get(name)), "units": units} for name in names]}
 
 
 def _subgroup_table(name: str, variables: list[dict[str, Any]], overall: dict[str, Any] | None) -> dict[str, Any]:
     own = [variable for variable in variables if variable["figure"] == name]
     figures = [row["figure"] for variable in own for row in variable["groups"]]
-    methods = dict.fromkeys(re.sub(r",? [\d,]+ (patients|cases)$", "", figure["method"]) for figure in figures)
+    methods = dict.fromkeys(re.sub(r",? [\d,]+ (patients|cases|images)$", "", figure["method"]) for figure in figures)
     return {
         "figure": name,
         "variables": own,
@@ -65,6 +67,7 @@ def _subgroup_table(name: str, variables: list[dict[str, Any]], overall: dict[st
         "methods": list(methods),
         "level": figures[0]["level"],
         "remarks": any(figure["reason"] for figure in figures),
+        "diseased": all("diseased" in row for variable in own for row in variable["groups"]),
     }
 
 

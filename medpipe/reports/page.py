@@ -68,6 +68,7 @@ _TASKS = {
     "mrmc": "reader study",
     "multilabel": "scores of several classes",
     "registration": "deformable registration",
+    "vqa": "answers to questions about images",
 }
 
 

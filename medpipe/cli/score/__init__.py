@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from medpipe.cli.score import froc, mrmc, multilabel, registration, roc
+from medpipe.cli.score import froc, mrmc, multilabel, registration, roc, vqa
 
 __all__ = ["app"]
 
@@ -14,3 +14,4 @@ app.command("froc")(froc.run)
 app.command("mrmc")(mrmc.run)
 app.command("multilabel")(multilabel.run)
 app.command("registration")(registration.run)
+app.command("vqa")(vqa.run)
