@@ -188,9 +188,21 @@ class Plan:
         return {**self.defaults(), **self.options, **recipe, **given}
 
     def runs(self, tables: Sequence[Table], base: Options, seeds: int) -> list[Run]:
-        """Every run that the tables need, once; all settings of a seed before the next seed."""
-        wanted = dict(self.run_of(setting, base) for table in tables for setting in table.settings)
-        return [Run(name, dict(options), seed) for seed in range(seeds) for name, options in wanted.items()]
+        """Every run that the tables need, once.
+
+        The references and what the paper claims come first, with all seeds, so that the main question is answered early;
+        then all other settings of a seed before the next seed.
+        """
+        leading = [one for t in tables for one in t.settings if one.name in (t.reference, t.claim)]
+        first = dict(self.run_of(setting, base) for setting in leading)
+        every = dict(self.run_of(setting, base) for table in tables for setting in table.settings)
+        others = {name: options for name, options in every.items() if name not in first}
+        return [
+            Run(name, dict(options), seed)
+            for part in (first, others)
+            for seed in range(seeds)
+            for name, options in part.items()
+        ]
 
 
 def _difference(options: Options, base: Options) -> dict[str, Any]:

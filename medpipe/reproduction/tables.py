@@ -11,7 +11,7 @@ from typing import Any
 
 from medpipe.io.atomic import write_text
 
-__all__ = ["header", "reference_title", "rows", "analysis_lines", "write_tables"]
+__all__ = ["analysis_lines", "header", "reference_title", "rows", "write_tables"]
 
 
 def header(content: dict[str, Any]) -> list[str]:
@@ -133,7 +133,8 @@ def _markdown(content: dict[str, Any]) -> str:
         lines += [_line(head), _line(["---"] * len(head)), *(_line(cells) for cells in rows(content, table))]
         lines += ["", f"Published numbers: {table['source']}.", ""]
         lines += [
-            f"- {line.strip()}" if not line.startswith("  ") else f"  - {line.strip()}" for line in analysis_lines(table)
+            f"- {line.strip()}" if not line.startswith("  ") else f"  - {line.strip()}"
+            for line in analysis_lines(table)
         ]
     if content["failures"]:
         lines += ["", "## Runs that failed", ""]

@@ -57,24 +57,24 @@ def test_the_published_numbers_of_the_pneumothorax_bundle_are_those_of_the_paper
     }
 
 
-def test_settings_that_are_the_same_are_run_once_and_seeds_are_outermost(make_bundle) -> None:
+def test_settings_that_are_the_same_are_run_once_and_those_of_the_main_question_first(make_bundle) -> None:
     plan = load_plan(make_bundle())
     assert names(plan, seeds=2) == [
-        *("modules-none/0", "modules-acm/0", "groups-2/0"),
-        *("modules-none/1", "modules-acm/1", "groups-2/1"),
+        *("modules-none/0", "modules-acm/0", "modules-none/1", "modules-acm/1"),
+        *("groups-2/0", "groups-2/1"),
     ]
 
 
 def test_a_shared_run_has_one_folder_and_the_same_options_whichever_table_is_asked_for(make_bundle) -> None:
     plan = load_plan(make_bundle())
-    assert names(plan, "groups") == ["groups-2/0", "modules-acm/0"]
+    assert names(plan, "groups") == ["modules-acm/0", "groups-2/0"]
     base = Request(plan, False, {}).base
-    assert plan.runs(plan.chosen(["groups"]), base, 1)[1] == plan.runs(plan.chosen(["modules"]), base, 1)[1]
+    assert plan.runs(plan.chosen(["groups"]), base, 1)[0] == plan.runs(plan.chosen(["modules"]), base, 1)[1]
 
 
 def test_which_settings_are_the_same_depends_on_the_options_that_are_given(make_bundle) -> None:
     plan = load_plan(make_bundle())
-    assert names(plan, "modules", "groups", groups=8) == ["modules-none/0", "modules-acm/0", "groups-2/0", "groups-4/0"]
+    assert names(plan, "modules", "groups", groups=8) == ["modules-none/0", "modules-acm/0", "groups-4/0", "groups-2/0"]
 
 
 def test_a_table_that_must_be_named_is_run_when_named_alone(make_bundle) -> None:
