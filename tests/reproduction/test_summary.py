@@ -111,6 +111,17 @@ def test_generated_data_are_named_in_every_output(made, tmp_path) -> None:
         assert {row["generated"] for row in csv.DictReader(stream)} == {"True"}
 
 
+def test_the_page_shows_every_run_as_a_ring_and_every_mean_as_a_dot(made, tmp_path) -> None:
+    content = made(seeds=3, codes={("train", "context=acm", "seed=1"): 1})
+    write_reproduction_page(tmp_path / "index.html", content, {"modules": ["x < y"]})
+    page = (tmp_path / "index.html").read_text()
+    assert page.count('<circle class="ring"') == 2 * (3 + 2)
+    assert page.count('<circle class="dot"') == 2 * 2
+    assert "x &lt; y" in page
+    assert "5 of 6 runs are done" in page
+    assert "cheese" in page
+
+
 def test_published_numbers_are_marked_as_of_other_data(made, tmp_path) -> None:
     content = made()
     write_tables(tmp_path, content)
