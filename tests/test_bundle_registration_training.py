@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +197,15 @@ def test_generated_anatomy_has_a_grey_for_each_of_its_labels(name) -> None:
     (maps,) = random_label_maps(config["label_maps"], count=1, image_size=32)
     greys = config["greys"].removeprefix("$").split("]")[0].strip("[").split(",")
     assert len(greys) == int(maps["label"].max()) + 1
+
+
+@pytest.mark.parametrize("config", [[], ["--config", "train_synthetic"]])
+def test_two_processes_share_a_training(data, tmp_path, config) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "medpipe"]
+    options = [*config, f"dataset_dir={data}", *STUDENT, "batch_size=2", "-o", str(tmp_path / "out")]
+    run = subprocess.run([*launcher, "train", LIVER, *options], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["identity"]["processes"] == 2
+    (row,) = rows(tmp_path / "out" / "epochs.csv")
+    assert float(row["loss"]) > 0
+    assert torch.load(tmp_path / "out" / "model.pt", weights_only=True)
