@@ -19,7 +19,7 @@ def vqa_batch(
     """Inputs and targets.
 
     Args:
-        batchdata: "question" (B, T) word numbers, "small" (B, C, 84, 84) and "large" (B, 1, 128, 128) as far as the network
+        batchdata: "tokens" (B, T) word numbers, "small" (B, C, 84, 84) and "large" (B, 1, 128, 128) as far as the network
             takes them, and "target" (B, answers), the score of each candidate.
         device: Where they go.
         non_blocking: Of that transfer.
@@ -29,10 +29,10 @@ def vqa_batch(
         The questions and both images (None for one that is not there), and the targets.
 
     Raises:
-        KeyError: There is no question or no target.
+        KeyError: There are no tokens or no target.
     """
     where: dict[str, Any] = {"device": device, "non_blocking": non_blocking, **kwargs}
-    questions = _plain(batchdata["question"]).long().to(**where)
+    questions = _plain(batchdata["tokens"]).long().to(**where)
     small, large = (_plain(batchdata[name]).to(**where) if name in batchdata else None for name in IMAGES)
     return (questions, small, large), _plain(batchdata["target"]).float().to(**where)
 

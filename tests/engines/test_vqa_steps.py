@@ -40,7 +40,7 @@ class Toy(nn.Module):
 def batch(seed: int = 0, count: int = 4) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {
-        "question": torch.randint(0, 5, (count, 12), generator=generator),
+        "tokens": torch.randint(0, 5, (count, 12), generator=generator),
         "small": torch.rand(count, 1, 6, 6, generator=generator),
         "large": torch.rand(count, 1, 8, 8, generator=generator),
         "target": torch.rand(count, 3, generator=generator),
@@ -70,7 +70,7 @@ def test_the_loss_is_that_of_the_answers_and_a_thousandth_of_the_reconstruction_
     net = Toy()
     before, data = copy.deepcopy(net), batch()
     (output,) = train(net, VqaStep(reconstruction_loss=ReconstructionLoss()), [data])
-    found = before(data["question"], data["small"], data["large"])
+    found = before(data["tokens"], data["small"], data["large"])
     answers = nn.functional.binary_cross_entropy_with_logits(found["logits"], data["target"], reduction="sum")
     squares = ((found["reconstruction"] - data["large"]) ** 2).mean()
     assert output["loss"].item() == pytest.approx(((answers + 0.001 * squares) / 4).item())
@@ -98,7 +98,7 @@ def test_accumulated_batches_make_one_update_with_their_mean_and_the_rest_anothe
     optimizer = torch.optim.SGD(by_hand.parameters(), lr=0.5)
     for group in (batches[:2], batches[2:]):
         optimizer.zero_grad()
-        losses = [AnswerLoss()(by_hand(d["question"], d["small"], None)["logits"], d["target"]) for d in group]
+        losses = [AnswerLoss()(by_hand(d["tokens"], d["small"], None)["logits"], d["target"]) for d in group]
         torch.stack(losses).mean().backward()
         optimizer.step()
     assert torch.allclose(net.words.weight, by_hand.words.weight, atol=1e-6)
@@ -116,7 +116,7 @@ def test_wrong_options_are_refused() -> None:
 def test_a_batch_becomes_plain_tensors_and_an_image_that_is_not_there_none() -> None:
     data = batch()
     data["small"] = MetaTensor(data["small"])
-    data["question"] = data["question"].to(torch.int32)
+    data["tokens"] = data["tokens"].to(torch.int32)
     del data["large"]
     (questions, small, large), target = vqa_batch(data)
     assert questions.dtype == torch.int64

@@ -1,0 +1,156 @@
+"""From a question about an image to what a network takes: word numbers, images of two sizes, scores of the candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.transforms import Compose, LoadImage, Transform
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from medpipe.data.episodes import sample_episode
+from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary
+from medpipe.io.reader import RadiographReader
+
+__all__ = ["AnswerTargetsd", "EpisodeBatches", "QuestionTokensd", "StretchedImagesd", "stretched", "vqa_preprocessing"]
+
+SIDES = {"small": 84, "large": 128}
+"""Rows and columns of the images of the meta-learned and of the denoising encoder."""
+
+_KEPT = 4096  # images of one size that are kept in memory
+
+
+def stretched(path: str | Path, side: int) -> Tensor:
+    """A picture as (1, side, side) display values in [0, 1], bilinear with antialiasing, whatever its proportions."""
+    image = LoadImage(reader=RadiographReader(), ensure_channel_first=True, image_only=True)(str(path))
+    plain = torch.as_tensor(np.asarray(image), dtype=torch.float32)[None]
+    return F.interpolate(plain, (side, side), mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
+
+
+_stretched = lru_cache(maxsize=_KEPT)(stretched)
+
+
+class QuestionTokensd(Transform):
+    """Add "tokens" to the dictionary: the word numbers (length,) of the text under "question".
+
+    Args:
+        vocabulary: Of the training questions, or the file that it was written to.
+    """
+
+    def __init__(self, vocabulary: QuestionVocabulary | str | Path) -> None:
+        self.vocabulary = _loaded(vocabulary, QuestionVocabulary)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with its tokens."""
+        return {**data, "tokens": torch.tensor(self.vocabulary.encode(str(data["question"])))}
+
+
+class AnswerTargetsd(Transform):
+    """Add "target" to the dictionary: the score (candidates,) of each candidate, from the texts under "answers".
+
+    Args:
+        vocabulary: The candidates, or the file that they were written to.
+    """
+
+    def __init__(self, vocabulary: AnswerVocabulary | str | Path) -> None:
+        self.vocabulary = _loaded(vocabulary, AnswerVocabulary)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with its target."""
+        return {**data, "target": torch.from_numpy(self.vocabulary.targets(data["answers"]))}
+
+
+class StretchedImagesd(Transform):
+    """Add the picture under "image" in one or several square sizes, grey, in [0, 1].
+
+    Many questions are about one image; each is decoded once per size as long as it is kept.
+
+    Args:
+        sides: Key to add -> rows and columns.
+    """
+
+    def __init__(self, sides: Mapping[str, int]) -> None:
+        self.sides = dict(sides)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with its images."""
+        return {**data, **{key: _stretched(str(data["image"]), side) for key, side in self.sides.items()}}
+
+
+def vqa_preprocessing(
+    questions: QuestionVocabulary | str | Path,
+    answers: AnswerVocabulary | str | Path | None = None,
+    *,
+    sides: Mapping[str, int] | None = None,
+) -> Compose:
+    """Tokens and images of an entry of a datalist of questions, and its target where candidates are given.
+
+    Args:
+        questions: The words.
+        answers: The candidates; None where answers are not known.
+        sides: Key of an image -> rows and columns; None for ``SIDES``.
+    """
+    steps: list[Any] = [QuestionTokensd(questions), StretchedImagesd(SIDES if sides is None else sides)]
+    return Compose(steps if answers is None else [*steps, AnswerTargetsd(answers)])
+
+
+class EpisodeBatches(Dataset[dict[str, Tensor]]):
+    """Batches of episodes for meta-learning, drawn by torch's generator; to be loaded with ``batch_size=None``.
+
+    A batch has "support" (episodes, N, 1, side, side) and "query" with "support_label" and "query_label" (episodes, N).
+
+    Args:
+        images: Class -> its image files (``medpipe.data.episodes.images_by_class``).
+        batches: Per epoch.
+        episodes: Per batch.
+        ways: Classes of an episode.
+        support: Images to learn from per class.
+        query: Images to be judged on per class.
+        other: Make the images of all classes not drawn one more class.
+        side: Rows and columns.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[str, Sequence[str]],
+        *,
+        batches: int,
+        episodes: int = 5,
+        ways: int = 3,
+        support: int = 3,
+        query: int = 3,
+        other: bool = False,
+        side: int = SIDES["small"],
+    ) -> None:
+        self.images, self.batches, self.episodes, self.side = images, batches, episodes, side
+        self.options: dict[str, Any] = {"ways": ways, "support": support, "query": query, "other": other}
+        sample_episode(images, np.random.default_rng(0), **self.options)  # refuses what cannot be drawn
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return self.batches
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        """One batch; another each time it is asked for."""
+        if not 0 <= number < self.batches:
+            raise IndexError(number)
+        rng = np.random.default_rng(int(torch.randint(2**31 - 1, ())))
+        drawn = [sample_episode(self.images, rng, **self.options) for _ in range(self.episodes)]
+        batch = {}
+        for part in ("support", "query"):
+            pairs = [getattr(episode, part) for episode in drawn]
+            batch[part] = torch.stack(
+                [torch.stack([_stretched(image, self.side) for image, _ in episode]) for episode in pairs]
+            )
+            batch[f"{part}_label"] = torch.tensor([[label for _, label in episode] for episode in pairs])
+        return batch
+
+
+def _loaded(vocabulary: Any, kind: Any) -> Any:
+    return vocabulary if isinstance(vocabulary, kind) else kind.load(vocabulary)
