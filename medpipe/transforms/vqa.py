@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from monai.transforms import Compose, LoadImage, Transform
+from monai.transforms import Compose, Transform
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from medpipe.data.episodes import sample_episode
 from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary
-from medpipe.io.reader import RadiographReader
+from medpipe.io.radiograph import read_radiograph
 
 __all__ = ["AnswerTargetsd", "EpisodeBatches", "QuestionTokensd", "StretchedImagesd", "stretched", "vqa_preprocessing"]
 
@@ -28,9 +28,8 @@ _KEPT = 4096  # images of one size that are kept in memory
 
 def stretched(path: str | Path, side: int) -> Tensor:
     """A picture as (1, side, side) display values in [0, 1], bilinear with antialiasing, whatever its proportions."""
-    image = LoadImage(reader=RadiographReader(), ensure_channel_first=True, image_only=True)(str(path))
-    plain = torch.as_tensor(np.asarray(image), dtype=torch.float32)[None]
-    return F.interpolate(plain, (side, side), mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
+    pixels = torch.from_numpy(np.ascontiguousarray(read_radiograph(str(path)).pixels, np.float32))
+    return F.interpolate(pixels[None, None], (side, side), mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
 
 
 _stretched = lru_cache(maxsize=_KEPT)(stretched)
