@@ -100,6 +100,28 @@ def test_inference_shows_where_scores_come_from(data, trained, tmp_path) -> None
     assert len(rows(out / "marks.csv")) == 3 * 14
 
 
+def test_the_report_of_an_inference_shows_the_highest_scores_first(data, trained, tmp_path) -> None:
+    out = tmp_path / "out"
+    options = [f"weights={trained / 'model.pt'}", *SMALL]
+    assert invoke(["infer", NAME, str(data / "images_001"), *options, "--limit", "5", "-o", str(out)]) == 0
+    page = (out / "report" / "index.html").read_text()
+    assert "Highest scores" in page
+    highest = {row["case"]: max(float(row[name]) for name in FINDINGS) for row in rows(out / "scores.csv")}
+    places = [page.index(f"../cases/{case}/") for case in sorted(highest, key=lambda case: -highest[case])]
+    assert places == sorted(places)
+
+
+def test_a_validation_every_second_epoch_leaves_the_schedule_alone_in_between(data, tmp_path) -> None:
+    out = tmp_path / "out"
+    options = ["max_epochs=3", "val_interval=2", *SMALL]
+    assert invoke(["train", NAME, f"dataset_dir={data}", *options, "-o", str(out)]) == 0
+    found = rows(out / "epochs.csv")
+    assert [bool(row["val_mean_auc"]) for row in found] == [False, True, True]
+    assert found[1]["val_mean_auc"] == found[2]["val_mean_auc"]
+    schedule = torch.load(out / "checkpoint.pt", weights_only=True)["objects"]["lr_scheduler"]
+    assert schedule["last_epoch"] == 1  # validations
+
+
 @pytest.mark.parametrize(
     ("option", "message"), [("context=none", "needs context=acm"), ("explain=all", "explain must")]
 )
@@ -124,18 +146,46 @@ def test_explanations_that_cannot_be_made_are_refused_before_anything_is_written
         ["context=se"],
     ],
 )
-def test_options_of_the_training_train(data, tmp_path, options) -> None:
+def test_options_of_the_training_change_it(data, trained, tmp_path, options) -> None:
     out = tmp_path / "out"
     assert invoke(["train", NAME, f"dataset_dir={data}", "max_epochs=1", *SMALL, *options, "-o", str(out)]) == 0
-    assert float(rows(out / "epochs.csv")[0]["loss"]) > 0
+    found, base = rows(out / "epochs.csv")[0], rows(trained / "epochs.csv")[0]
+    assert (found["loss"], found.get("val_mean_auc")) != (base["loss"], base["val_mean_auc"])
 
 
-def test_a_datalist_of_one_label_is_refused_with_the_remedy(data, tmp_path, capsys) -> None:
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("flip_consistency=1", "there are no mirror images"),
+        ("scale_consistency=1", "there is one size"),
+        ("small_view=64", "smaller than the image"),
+        ("pooling=mean", "unknown pooling"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_anything_is_written(
+    data, tmp_path, capsys, option, message
+) -> None:
+    assert invoke(["train", NAME, f"dataset_dir={data}", *SMALL, option, "-o", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["pooling=avg", "output_stride=16", "image_size=96"])
+def test_weights_are_not_run_otherwise_than_they_were_trained(data, trained, tmp_path, capsys, option) -> None:
+    options = [f"weights={trained / 'model.pt'}", *SMALL, option]
+    assert invoke(["infer", NAME, str(data / "images_001"), *options, "-o", str(tmp_path / "out")]) == 2
+    assert f"were trained with {option.split('=')[0]}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_datalist_of_one_label_is_refused_with_the_remedy(data, trained, tmp_path, capsys) -> None:
     datalist = tmp_path / "one.json"
     assert invoke(["data", "prepare", "nih_chestxray14", str(data), "-o", str(datalist), "--label", "Mass"]) == 0
-    arguments = ["train", NAME, f"dataset_dir={data}", f"datalist={datalist}", *SMALL, "-o", str(tmp_path / "out")]
-    assert invoke(arguments) == 2
-    assert "prepare it with --label all" in capsys.readouterr().err
+    arguments = [NAME, f"dataset_dir={data}", f"datalist={datalist}", *SMALL, "-o", str(tmp_path / "out")]
+    for command, more in (("train", []), ("evaluate", [f"weights={trained / 'model.pt'}"])):
+        assert invoke([command, *arguments, *more]) == 2
+        assert "prepare it with --label all" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
 
 
 def test_an_exported_network_gives_the_classes_in_the_order_of_torchxrayvision(data, trained, tmp_path, capsys) -> None:
@@ -148,7 +198,7 @@ def test_an_exported_network_gives_the_classes_in_the_order_of_torchxrayvision(d
     onnx = ["runtime=onnx", f"exported={exported}"]
     capsys.readouterr()
     assert invoke([*common, *onnx, "-o", str(tmp_path / "wrong")]) == 2
-    assert "export the bundle with the same classes and label_order" in capsys.readouterr().err
+    assert "was exported with classes Atelectasis,Consolidation" in capsys.readouterr().err
     assert invoke([*common, *onnx, order, "-o", str(tmp_path / "onnx")]) == 0
     first, second = rows(tmp_path / "torch" / "scores.csv"), rows(tmp_path / "onnx" / "scores.csv")
     assert list(second[0]) == ["case", *TORCHXRAYVISION]

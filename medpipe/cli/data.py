@@ -92,6 +92,7 @@ def prepare(
         show_json({"datalist": str(output), "questions" if questions else "images": counts})
     else:
         say(f"{output}: " + ", ".join(f"{number} {section}" for section, number in counts.items()))
+        say(f"Split: {datalist['split']}")
 
 
 @app.command()

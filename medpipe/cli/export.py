@@ -46,14 +46,14 @@ def run(
     if kind not in FORMATS:
         raise RequestError(f"format '{kind}' is none of {', '.join(FORMATS)}")
     _check_output(output, FORMATS[kind].suffix)
-    network, weights, image_size, classes = _network(bundle, values)
+    network, weights, image_size, facts = _network(bundle, values)
     signature = signature_of(network, bundle.metadata().get("network_data_format", {}), image_size)
     exported = export_network(
         network,
         signature,
         kind,
         realistic={"drawn": _drawn(list(signature.inputs.values()))},
-        facts=_facts(bundle, weights) | ({"classes": ",".join(classes)} if classes else {}),
+        facts=_facts(bundle, weights) | facts,
         tolerance=tolerance,
     )
     _write(output, exported.files)
@@ -90,13 +90,13 @@ def _write(output: Path, files: dict[str, bytes]) -> None:
         raise
 
 
-def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any, list[str]]:
+def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any, dict[str, str]]:
     """The network with its weights on the CPU, the weight file, and what the config says of it.
 
-    That is the size that it is built for, and the names of its classes in the order of its output; None and none where it
-    does not say so.
+    That is the size that it is built for, None where it does not say so, and what the file shall say of itself.
     """
     from medpipe.bundles import build_workflow
+    from medpipe.networks.label_orders import reorder_head
     from medpipe.networks.weights import load_weights
 
     parser = build_workflow(bundle, "infer", {"weights": str(bundle.weights), **values}).parser
@@ -104,7 +104,8 @@ def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any, li
         network = parser.get_parsed_content("network_def")
         weights = Path(parser.get_parsed_content("weights"))
         image_size = parser.get_parsed_content("image_size") if "image_size" in parser else None
-        classes = list(parser.get_parsed_content("output_classes")) if "output_classes" in parser else []
+        facts = dict(parser.get_parsed_content("exported_facts")) if "exported_facts" in parser else {}
+        order = parser.get_parsed_content("output_order") if "output_order" in parser else None
     except Exception as error:  # MONAI wraps whatever a part of the bundle raised
         cause: BaseException = error
         while cause.__cause__ is not None:
@@ -112,7 +113,7 @@ def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any, li
         raise RequestError(
             f"the network of bundle '{bundle.name}' cannot be built: {str(cause)[:300]}; check the options"
         ) from error
-    return load_weights(network.cpu(), weights).float(), weights, image_size, classes
+    return reorder_head(load_weights(network.cpu(), weights).float(), order), weights, image_size, facts
 
 
 def _facts(bundle: Bundle, weights: Path) -> dict[str, str]:

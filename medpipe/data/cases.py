@@ -30,8 +30,20 @@ def datalist_entries(
         InputDataError: The datalist has other labels, the section is missing or empty, or an image is not on disk; the
             first ones are named.
     """
-    check_classes(load_datalist(Path(datalist)), classes, datalist)
-    return _entries(datalist, root, section)
+    content = load_datalist(Path(datalist))
+    check_classes(content, classes, datalist)
+    entries = content.get(section, [])
+    if not entries:
+        raise InputDataError(f"datalist '{datalist}' has no images in its section '{section}'")
+    items = [{**entry, "image": str(Path(root) / entry["image"])} for entry in entries]
+    missing = [item["image"] for item in items if not Path(item["image"]).is_file()]
+    if missing:
+        hide = name_hider(entry["patient"] for entry in entries)
+        raise InputDataError(
+            f"{len(missing)} of {len(items)} images of datalist '{datalist}' are not under '{root}' "
+            f"(first: {hide(missing[0])}); give the root that the datalist was made from"
+        )
+    return items
 
 
 def check_classes(content: dict[str, Any], classes: Sequence[str] | None, source: str | Path) -> None:
@@ -61,23 +73,12 @@ def check_classes(content: dict[str, Any], classes: Sequence[str] | None, source
     )
 
 
-def _entries(datalist: str | Path, root: str | Path, section: str) -> list[dict[str, Any]]:
-    entries = load_datalist(Path(datalist)).get(section, [])
-    if not entries:
-        raise InputDataError(f"datalist '{datalist}' has no images in its section '{section}'")
-    items = [{**entry, "image": str(Path(root) / entry["image"])} for entry in entries]
-    missing = [item["image"] for item in items if not Path(item["image"]).is_file()]
-    if missing:
-        hide = name_hider(entry["patient"] for entry in entries)
-        raise InputDataError(
-            f"{len(missing)} of {len(items)} images of datalist '{datalist}' are not under '{root}' "
-            f"(first: {hide(missing[0])}); give the root that the datalist was made from"
-        )
-    return items
-
-
 def datalist_cases(
-    datalist: str | Path, root: str | Path, section: str, privacy: PatientWords | None = None
+    datalist: str | Path,
+    root: str | Path,
+    section: str,
+    privacy: PatientWords | None = None,
+    classes: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """The same entries as pending cases of a batch run, without their truth.
 
@@ -90,7 +91,7 @@ def datalist_cases(
     words = PatientWords() if privacy is None else privacy
     patients: dict[str, str] = {}
     cases = []
-    for entry in _entries(datalist, root, section):
+    for entry in datalist_entries(datalist, root, section, classes):
         if safe_name(entry["case"]) != entry["case"]:
             raise InputDataError(
                 f"datalist '{datalist}': case {entry['case']!r} cannot name a folder; use letters, digits, '.', '_', '-'"

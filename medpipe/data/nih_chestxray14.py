@@ -201,7 +201,9 @@ def _published_random(root: Path, entries: list[dict[str, Any]]) -> dict[str, li
         path = root / name
         if not path.is_file():
             raise RequestError(f"the random split needs {', '.join(_RANDOM_LISTS.values())}; {name} is not in {root}")
-        part_of |= {Path(line.split()[0]).name: part for line in path.read_text("utf-8").splitlines() if line.strip()}
+        part_of |= {
+            Path(line.split()[0]).name: part for line in path.read_text("utf-8", "replace").splitlines() if line.strip()
+        }
     absent = [entry["case"] for entry in entries if entry["case"] not in part_of]
     if absent:
         raise InputDataError(f"{len(absent):,} images are in none of the random split's lists: {some_names(absent)}")

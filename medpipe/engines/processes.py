@@ -28,17 +28,20 @@ from medpipe.errors import RequestError
 __all__ = ["SameBuffers", "data_loader", "data_parallel", "join_processes", "leave_processes"]
 
 
-def join_processes(device: str | torch.device) -> None:
+def join_processes(device: str | torch.device, alone: bool = False) -> None:
     """Join the processes that torchrun started, by NCCL for GPUs and by gloo for CPUs.
 
     Args:
         device: Of the training; of several GPUs "cuda" becomes this process's own.
+        alone: Whether the training can only be done by one process, because its cases are drawn by weight.
 
     Raises:
-        RequestError: This machine has more processes than GPUs.
+        RequestError: This machine has more processes than GPUs, or there are several where one is allowed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or idist.backend() is not None:
         return
+    if alone:
+        raise RequestError("cases are drawn by weight in one process only: start one, or leave balanced_sampling out")
     on_gpu = torch.device(device).type == "cuda"
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if on_gpu and here > torch.cuda.device_count():
@@ -85,16 +88,14 @@ def data_loader(
         training: Which of the two.
         num_workers: Loading processes of this process.
         seed: Of the order, where there are several processes; one process draws it from torch's generator.
-        weights: How often each case of a training is drawn, with replacement, in place of once an epoch.
+        weights: How often each case of a training is drawn, with replacement, in place of once an epoch; in one process.
 
     Raises:
-        RequestError: The processes cannot share a batch, there are more of them than cases, or they are to draw by weight.
+        RequestError: The processes cannot share a batch, or there are more of them than cases.
     """
     count, rank = idist.get_world_size(), idist.get_rank()
     common: dict[str, Any] = {"num_workers": num_workers, "drop_last": training and len(dataset) >= batch_size}
-    if weights is not None and count > 1:
-        raise RequestError(f"cases are drawn by weight in one process only, found {count}; start one, or leave it out")
-    if weights is not None and training:
+    if weights is not None and count == 1:
         return DataLoader(
             dataset, batch_size=batch_size, sampler=WeightedRandomSampler(weights, len(dataset)), **common
         )

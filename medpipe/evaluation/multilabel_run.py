@@ -73,8 +73,10 @@ def _scores(folder: Path, classes: Sequence[str]) -> tuple[dict[str, list[float]
     """Scores of the done cases, and why the others have none."""
     rows = numbered_rows(folder / "cases.csv", ["case", "status", "reason"])
     reasons = {row["case"]: f"{row['status']}: {row['reason']}" for _, row in rows if row["status"] != "done"}
+    done = {row["case"] for _, row in rows} - reasons.keys()
     path = folder / "scores.csv"
     if not path.is_file():
         return {}, reasons
     found = numbered_rows(path, ["case", *classes])
-    return {row["case"]: [number_in(path, line, row, name) for name in classes] for line, row in found}, reasons
+    scores = {row["case"]: [number_in(path, line, row, name) for name in classes] for line, row in found}
+    return {case: values for case, values in scores.items() if case in done}, reasons

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .acm import ContextLocalizer, image_logits
+from .acm import ContextLocalizer, ImageLogits, image_logits
 from .backbones import BACKBONES, PLACEMENTS, context_backbone, context_modules, load_backbone_weights
 from .blocks import CONTEXT_BLOCKS, context_block
 from .reference_weights import import_acm_state_dict
@@ -12,6 +12,7 @@ __all__ = [
     "CONTEXT_BLOCKS",
     "PLACEMENTS",
     "ContextLocalizer",
+    "ImageLogits",
     "context_backbone",
     "context_block",
     "context_modules",

@@ -9,7 +9,7 @@ not published.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from .backbones import context_backbone
 from .blocks import AttendCompare, take_orthogonality
 from .choices import choose
 
-__all__ = ["ContextLocalizer", "image_logits"]
+__all__ = ["ContextLocalizer", "ImageLogits", "image_logits"]
 
 
 class ContextLocalizer(nn.Module):
@@ -35,7 +35,7 @@ class ContextLocalizer(nn.Module):
     - ``orthogonality``: (B,), the sum over all attend-and-compare modules of the mean over channels of K * Q;
       zeros where there are none.
     - ``orthogonality_per_module``: (B, M), the same per module.
-    - ``class_maps``, where asked for: (B, num_classes, h, w), the maps without their bias, whose gradient reaches the
+    - ``class_maps``: (B, num_classes, h, w), the maps without their bias, whose gradient reaches the
       backbone and not the head: what attention consistency compares.
 
     The orthogonality values carry their graph and are gathered inside this forward, so they come through
@@ -55,8 +55,6 @@ class ContextLocalizer(nn.Module):
         output_stride: Pixels per cell of the maps: 8, 16 or 32.
         zero_init_last: Start the residual blocks as identity; see ``context_backbone``. False is the better start
             for training from scratch with ``acm``.
-        class_maps: Also return ``class_maps`` in training.
-        output_order: Numbers of the classes in the order in which evaluation returns their maps; None for that of training.
 
     Raises:
         ValueError: A name is unknown, or a number is not allowed.
@@ -83,20 +81,14 @@ class ContextLocalizer(nn.Module):
         weights: str | Path | None = None,
         output_stride: int = 32,
         zero_init_last: bool = True,
-        class_maps: bool = False,
-        output_order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if in_channels not in (1, 3):
             raise ValueError(f"in_channels must be 1 or 3, found {in_channels}")
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, found {num_classes}")
-        if output_order is not None and sorted(output_order) != list(range(num_classes)):
-            raise ValueError(f"output_order must name each of {num_classes} classes once, found {list(output_order)}")
         self.in_channels = in_channels
         self.imagenet_normalisation = imagenet_normalisation
-        self.class_maps = class_maps
-        self.output_order = None if output_order is None else list(output_order)
         self.backbone = context_backbone(
             backbone,
             context=context,
@@ -119,16 +111,14 @@ class ContextLocalizer(nn.Module):
         features: Tensor = self.backbone(self._prepared(images))
         logits: Tensor = self.head(features)
         if not self.training:
-            return logits if self.output_order is None else logits[:, self.output_order]
+            return logits
         per_module = take_orthogonality(list(modules.values()), like=logits)
-        found = {
+        return {
             "logits": logits,
             "orthogonality": per_module.sum(dim=1),
             "orthogonality_per_module": per_module,
+            "class_maps": nn.functional.conv2d(features, self.head.weight.detach()),
         }
-        if self.class_maps:
-            found["class_maps"] = nn.functional.conv2d(features, self.head.weight.detach())
-        return found
 
     @property
     def has_attention_maps(self) -> bool:
@@ -195,9 +185,29 @@ def image_logits(logits: Tensor, pooling: str = "max") -> Tensor:
     """
     if logits.ndim != 4:
         raise ValueError(f"expected logit maps (B, C, h, w), found {tuple(logits.shape)}")
-    pools: dict[str, Callable[[Tensor], Tensor]] = {
-        "max": lambda flat: flat.amax(dim=2),
-        "avg": lambda flat: flat.mean(dim=2),
-        "lse": lambda flat: flat.logsumexp(dim=2) - math.log(flat.shape[2]),
-    }
-    return pools[choose("pooling", pooling, pools)](logits.flatten(2))
+    return _POOLS[choose("pooling", pooling, _POOLS)](logits.flatten(2))
+
+
+class ImageLogits:
+    """``image_logits`` of one pooling, for losses, metrics and transforms that share it.
+
+    Args:
+        pooling: As for ``image_logits``.
+
+    Raises:
+        ValueError: The pooling is unknown.
+    """
+
+    def __init__(self, pooling: str = "max") -> None:
+        self.pooling = choose("pooling", pooling, _POOLS)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, C)."""
+        return image_logits(logits, self.pooling)
+
+
+_POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "max": lambda flat: flat.amax(dim=2),
+    "avg": lambda flat: flat.mean(dim=2),
+    "lse": lambda flat: flat.logsumexp(dim=2) - math.log(flat.shape[2]),
+}

@@ -38,6 +38,8 @@ def marked_picture(
 ) -> Image.Image:
     """An image with a ring and the score at each of its strongest marks, with a palette of greys and one colour.
 
+    Marks of several labels also say which.
+
     Args:
         pixels: (rows, columns), 255 is white.
         marks: By falling score, with "x", "y" (pixels of the file) and "score".
@@ -51,10 +53,11 @@ def marked_picture(
     picture.putpalette([value for grey in range(_GREYS) for value in (grey,) * 3] + list(_COLOUR))
     pen = ImageDraw.Draw(picture)
     radius = max(picture.size) / 28
+    several = len({mark.get("label") for mark in marks}) > 1
     for mark in reversed(marks[:most]):
         x, y = ((mark[axis] + 0.5) * scale - 0.5 for axis in ("x", "y"))
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_GREYS, width=2)
-        text = f"{mark['score']:.2f}"
+        text = f"{mark['label']} {mark['score']:.2f}" if several else f"{mark['score']:.2f}"
         left = min(max(x - radius, 0), picture.width - pen.textlength(text) - 1)
         pen.text((left, min(y + radius, picture.height - 12)), text, fill=_GREYS)
     return picture

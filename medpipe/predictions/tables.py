@@ -96,6 +96,8 @@ def write_scores(path: Path, results: Iterable[CaseResult]) -> None:
     rows = [{"case": result.case, **dict(result.facts["scores"])} for result in results if "scores" in result.facts]
     if rows:
         write_rows(path, list(rows[0]), rows)
+    else:
+        path.unlink(missing_ok=True)  # of an earlier end of this run
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from medpipe.predictions.tables import read_table
 from medpipe.reports.formats import number
 from medpipe.reports.thumbnails import picture_path, thumbnails
 
@@ -28,7 +29,7 @@ _MISS, _FALSE_POSITIVE, _RIGHT, _UNKNOWN = "miss", "false positive", "right", ""
 def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, Any] | None) -> dict[str, Any] | None:
     """Columns, rows and pictures of the case table; None where nothing is known of single cases."""
     threshold = _threshold(results)
-    cases = [_Case(case, run, threshold) for case, run in _joined(rows, results)]
+    cases = [_Case(case, run, threshold) for case, run in _joined(rows, results, _class_scores(folder))]
     cases.sort(key=lambda case: case.order)
     total = len(cases)
     del cases[LISTED:]
@@ -84,13 +85,32 @@ def _threshold(results: dict[str, Any] | None) -> dict[str, Any] | None:
     return points[0] if points else None
 
 
-def _joined(rows: list[dict[str, str]], results: dict[str, Any] | None) -> list[tuple[dict[str, Any], dict[str, str]]]:
+def _class_scores(folder: Path) -> dict[str, dict[str, float]]:
+    """Scores by class of each case of a run, where it gave some."""
+    path = folder / "scores.csv"
+    if not path.is_file():
+        return {}
+    rows = read_table(path, ["case"])
+    return {row["case"]: {name: float(value) for name, value in row.items() if name != "case"} for row in rows}
+
+
+def _joined(
+    rows: list[dict[str, str]], results: dict[str, Any] | None, scores: dict[str, dict[str, float]]
+) -> list[tuple[dict[str, Any], dict[str, str]]]:
     """Cases of the results with their row of the run, then cases that only the run knows."""
     done = {row["case"]: row for row in rows if row["status"] == "done"}
     known = (results or {}).get("cases", [])
     names = {case["case"] for case in known}
     alone = [
-        ({"case": name, "diseased": None, "score": float(row["score"]) if row.get("score") else None}, row)
+        (
+            {
+                "case": name,
+                "diseased": None,
+                "score": float(row["score"]) if row.get("score") else None,
+                "scores": scores.get(name),
+            },
+            row,
+        )
         for name, row in done.items()
         if name not in names
     ]
@@ -135,6 +155,8 @@ class _Case:
         elif labels and scores:  # several labels: the lowest score of one that is there
             falling, present = False, [scores.get(name) for name, label in labels.items() if label]
             score = min((value for value in present if value is not None), default=2.0)
+        elif scores:
+            score = max(value for value in scores.values() if value is not None)
         else:
             score = self.score if self.score is not None else (self.highest or 0.0)
         return (group, float(falling), -score if falling else score + self.found / max(self.lesions, 1), self.name)

@@ -18,8 +18,9 @@ EXPLANATIONS = ("none", "maps", "attention")
 class Explaind(Transform):
     """Lay the probability maps of the most probable classes, and attention maps, over the picture of the image.
 
-    Reads ``keys`` (logits (classes, rows, columns)), "image" with the metadata of ``ScaleToFit``, "picture", and with
-    "attention" also what ``engines.handlers.attention_maps`` adds. Writes "maps": a title to a map (rows, columns) of the
+    Reads ``keys`` (logits (classes, rows, columns)), "image" with the metadata of ``ScaleToFit``, "picture", "scores" by class
+    (without them a class counts by the highest cell of its map), and with "attention" also what
+    ``engines.handlers.attention_maps`` adds. Writes "maps": a title to a map (rows, columns) of the
     picture. Class maps are probabilities, from 0 to 1; attention maps are scaled to a largest value of 1.
 
     Args:
@@ -47,9 +48,11 @@ class Explaind(Transform):
         geometry = MapGeometry.of(data["image"], self.side)
         shape = tuple(data["picture"].shape)
         probabilities = torch.sigmoid(torch.as_tensor(data[self.key]).float())
-        peaks = probabilities.amax(dim=(1, 2)).tolist()
-        order = sorted(range(len(peaks)), key=lambda k: -peaks[k])[: self.most]
-        maps = {f"{self.classes[k]} {peaks[k]:.2f}": geometry.on_picture(probabilities[k], shape) for k in order}
+        rows, columns = geometry.cells((probabilities.shape[1], probabilities.shape[2]))
+        peaks = probabilities[:, :rows, :columns].amax(dim=(1, 2)).tolist()
+        scores = [data.get("scores", {}).get(name, peak) for name, peak in zip(self.classes, peaks, strict=True)]
+        order = sorted(range(len(scores)), key=lambda k: -scores[k])[: self.most]
+        maps = {f"{self.classes[k]} {scores[k]:.2f}": geometry.on_picture(probabilities[k], shape) for k in order}
         for name, attention in data.get("attention", {}).items():
             mean = attention.mean(dim=0)  # over the groups of the module
             maps[f"attention: {name}"] = geometry.on_picture(mean / mean.max().clamp(min=1e-12), shape)

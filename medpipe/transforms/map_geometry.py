@@ -70,7 +70,10 @@ class MapGeometry:
         Returns:
             (rows, columns) of the picture.
         """
-        on_input = F.interpolate(values[None, None].float(), (self.size,) * 2, mode="bilinear", align_corners=False)
+        rows, columns = self.cells((values.shape[0], values.shape[1]))
+        padding = (0, values.shape[1] - columns, 0, values.shape[0] - rows)
+        cells = F.pad(values[None, None, :rows, :columns].float(), padding, mode="replicate")  # nothing of the padding
+        on_input = F.interpolate(cells, (self.size,) * 2, mode="bilinear", align_corners=False)
         behind = self.side - self.size - self.margin
         whole = F.pad(on_input, (self.margin, behind, self.margin, behind), mode="replicate")
         image = whole[..., : self.fitted[0], : self.fitted[1]]

@@ -1,8 +1,9 @@
 """The pipelines of classifiers of radiographs: those of the chest X-ray code of "Learning Visual Context by Comparison".
 
 Paper: M Kim et al., ECCV 2020, https://arxiv.org/abs/2007.07506; the sizes and random changes are those of its code,
-https://github.com/mk-minchul/attend-and-compare. The code stretches an image to the square; here it keeps its proportions and
-is padded, which is the same for square images, as all of ChestX-ray14 are.
+https://github.com/mk-minchul/attend-and-compare. The code scales the shorter side and cuts the centre out, which loses the ends
+of the longer side; here the longer side is scaled and the shorter one padded. For square images, as all of ChestX-ray14 are,
+this is the same.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def classification_training(
         RandTorchVisiond("image", name="RandomResizedCrop", **part),
         RandTorchVisiond("image", name="ColorJitter", brightness=jitter, contrast=jitter),
     ]
-    return Compose([*_square_steps(side), *tail, *random])
+    return Compose([*_square_steps(side), *tail, *random, EnsureTyped("image", track_meta=False)])
 
 
 def _centre_steps(image_size: int) -> list[Any]:

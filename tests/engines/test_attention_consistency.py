@@ -61,7 +61,7 @@ def test_without_views_it_is_monais_own_update_bit_for_bit() -> None:
 
 
 def test_weights_of_zero_are_the_baseline_of_the_same_views_bit_for_bit() -> None:
-    plain, zero = network(class_maps=True), network(class_maps=True)
+    plain, zero = network(), network()
     train(plain, AttentionConsistencyStep(flip=True, small_size=24))
     losses = {"flip_loss": flip_consistency, "scale_loss": scale_consistency}
     train(zero, AttentionConsistencyStep(flip=True, small_size=24, flip_weight=0, scale_weight=0, **losses))
@@ -70,7 +70,7 @@ def test_weights_of_zero_are_the_baseline_of_the_same_views_bit_for_bit() -> Non
 
 
 def test_the_loss_is_the_mean_of_the_views_and_the_weighted_terms() -> None:
-    net = network(class_maps=True)
+    net = network()
     before = copy.deepcopy(net)
     step = AttentionConsistencyStep(
         flip=True,
@@ -100,7 +100,7 @@ def test_views_are_the_images_their_mirror_images_and_both_smaller() -> None:
 
 
 def test_the_consistency_term_does_not_reach_the_head() -> None:
-    net = network(class_maps=True)
+    net = network()
     maps = net(torch.rand(2, 1, 32, 32))["class_maps"]
     flip_consistency(maps, maps.roll(1, -1)).backward()
     assert net.head.weight.grad is None
@@ -108,12 +108,20 @@ def test_the_consistency_term_does_not_reach_the_head() -> None:
 
 
 def test_class_maps_are_the_logit_maps_less_their_bias() -> None:
-    net = network(class_maps=True)
+    net = network()
     found = net(torch.rand(2, 1, 32, 32))
     assert torch.allclose(found["class_maps"] + net.head.bias[:, None, None], found["logits"], atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"flip_weight": -1}, {"scale_weight": -0.1}, {"small_size": 0}])
+@pytest.mark.parametrize(
+    "options", [{"flip_weight": -1}, {"scale_weight": -0.1}, {"small_size": 0}, {"small_size": 64, "image_size": 64}]
+)
 def test_numbers_out_of_range_are_refused(options) -> None:
     with pytest.raises(ValueError, match="must"):
         AttentionConsistencyStep(**options)
+
+
+@pytest.mark.parametrize("losses", [{"flip_loss": flip_consistency}, {"scale_loss": scale_consistency}])
+def test_maps_that_are_to_agree_without_their_view_are_refused(losses) -> None:
+    with pytest.raises(ValueError, match="are to agree, but there"):
+        AttentionConsistencyStep(**losses)

@@ -66,10 +66,9 @@ def test_the_part_is_a_part() -> None:
         epochs_until_the_end([0.1, 0.1], part=1.0)
 
 
-def test_a_schedule_is_given_the_last_validation() -> None:
+def test_a_schedule_is_given_the_validation_that_ended() -> None:
     validator = Engine(lambda *_: None)
-    latest = LatestMetric(validator, "auc")
     with pytest.raises(KeyError):
-        latest(Engine(lambda *_: None))
+        LatestMetric("auc")(validator)
     validator.state.metrics["auc"] = torch.tensor(0.75)
-    assert latest(Engine(lambda *_: None)) == 0.75
+    assert LatestMetric("auc")(validator) == 0.75

@@ -119,6 +119,20 @@ def test_maps_of_the_most_probable_classes_come_first() -> None:
     assert np.unravel_index(found["C 0.73"].argmax(), (80, 40))[0] >= 60
 
 
+def test_classes_are_ranked_and_captioned_by_their_scores() -> None:
+    found = explained("maps", scores={"A": 0.9, "B": 0.2, "C": 0.1})["maps"]
+    assert list(found) == ["A 0.90", "B 0.20"]
+
+
+def test_cells_in_the_padding_neither_rank_nor_shine() -> None:
+    maps = torch.full((1, 4, 4), -4.0)
+    maps[0, 1, 3] = 9.0
+    data = {"image": image((400, 200), (40, 20), 40), "pred": maps, "picture": np.zeros((80, 40), np.uint8)}
+    (title,) = (found := Explaind("pred", ["A"], explain="maps")(data)["maps"])
+    assert title == "A 0.02"
+    assert found[title].max() < 0.02
+
+
 def test_attention_is_the_mean_of_the_groups_with_a_largest_value_of_one() -> None:
     key = torch.zeros(2, 4, 4)
     key[0, 0, 0], key[1, 0, 0], key[1, 3, 0] = 1.0, 0.5, 0.5

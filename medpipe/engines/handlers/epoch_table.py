@@ -22,6 +22,8 @@ __all__ = ["EpochTable"]
 class EpochTable:
     """Writes epochs.csv: epoch, mean training loss, validation metrics, learning rate, seconds.
 
+    The learning rate is that at the epoch's beginning: a schedule may have lowered it behind the validation.
+
     Attach it after the validation, whose metrics it reads. Of several processes the first one writes, the mean loss of all.
 
     Args:
@@ -34,7 +36,7 @@ class EpochTable:
         self.path = Path(folder) / "epochs.csv"
         self.validator, self.optimizer = validator, optimizer
         self._losses: list[float] = []
-        self._start = 0.0
+        self._start, self._rate = 0.0, 0.0
         self._rows: list[dict[str, object]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -45,6 +47,7 @@ class EpochTable:
 
     def _begin(self, engine: Engine) -> None:
         self._losses, self._start = [], time.perf_counter()
+        self._rate = self.optimizer.param_groups[0]["lr"]
 
     def _collect(self, engine: Engine) -> None:
         loss = torch.as_tensor(engine.state.output[Keys.LOSS])  # type: ignore[index,call-overload]
@@ -57,7 +60,7 @@ class EpochTable:
             "epoch": engine.state.epoch,
             "loss": f"{loss:.6g}",
             **{name: f"{float(value):.6g}" for name, value in sorted(self.validator.state.metrics.items())},
-            "learning_rate": f"{self.optimizer.param_groups[0]['lr']:.6g}",
+            "learning_rate": f"{self._rate:.6g}",
             "seconds": f"{time.perf_counter() - self._start:.1f}",
         }
         self._rows.append(row)

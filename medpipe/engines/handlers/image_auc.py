@@ -10,6 +10,7 @@ from ignite.metrics import EpochMetric
 from monai.utils import CommonKeys as Keys
 from monai.utils import evenly_divisible_all_gather
 
+from medpipe.errors import RequestError
 from medpipe.metrics.roc import delong
 
 __all__ = ["GatheredMetric", "image_auc"]
@@ -28,6 +29,8 @@ class GatheredMetric(EpochMetric):
 
     def compute(self) -> float:
         scores, labels = torch.cat(self._predictions), torch.cat(self._targets)
+        if not scores.isfinite().all():
+            raise RequestError("the network's scores are not finite: the training has diverged; lower learning_rate")
         if idist.get_world_size() > 1:
             scores, labels = (evenly_divisible_all_gather(share, concat=True).cpu() for share in (scores, labels))
         return self.compute_fn(scores, labels)

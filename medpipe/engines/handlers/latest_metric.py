@@ -1,4 +1,4 @@
-"""The last value of another engine's metric, for schedules that follow a validation."""
+"""A metric of the engine that asks, for schedules that follow a validation."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ __all__ = ["LatestMetric"]
 
 
 class LatestMetric:
-    """Gives a validator's metric to whom it is asked by, such as ``step_transform`` of MONAI's ``LrScheduleHandler``.
+    """The ``step_transform`` of MONAI's ``LrScheduleHandler`` where it is attached to a validator.
 
     Args:
-        validator: The engine that has the metric.
         name: Of the metric.
     """
 
-    def __init__(self, validator: Engine, name: str) -> None:
-        self.validator, self.name = validator, name
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __call__(self, engine: Engine) -> float:
-        """The value; the engine that asks does not matter.
+        """The value of the validation that ended.
 
         Raises:
-            KeyError: There was no validation yet, or it has no such metric.
+            KeyError: The engine has no such metric.
         """
-        return float(self.validator.state.metrics[self.name])
+        return float(engine.state.metrics[self.name])

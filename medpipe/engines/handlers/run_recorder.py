@@ -101,6 +101,8 @@ class RunRecorder:
         start = time.perf_counter()
         if output is not None and self.pictures:
             self._draw(case, output)
+        if output is not None and output.get("attention"):
+            write_attention(self.run_folder.case_folder(case["case"]) / "attention.npz", output["attention"])
         if output is not None and self.dicom:
             self._write_dicom(case, output)
         seconds = {**case["seconds"], "write": time.perf_counter() - start}
@@ -114,8 +116,6 @@ class RunRecorder:
         if output.get("maps"):
             marked = marked_picture(picture, output["marks"], scale=scale)
             draw_maps(folder / "maps.jpg", marked, picture, output["maps"])
-        if output.get("attention"):
-            write_attention(folder / "attention.npz", output["attention"])
 
     def _write_dicom(self, case: dict[str, Any], output: dict[str, Any]) -> None:
         identity = self.run_folder.identity

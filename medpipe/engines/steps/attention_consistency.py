@@ -7,6 +7,7 @@ the class maps of a pair of views should agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,9 +35,10 @@ class AttentionConsistencyStep:
         flip_weight: Its weight.
         scale_loss: Of the maps of large and small images; None as above.
         scale_weight: Its weight.
+        image_size: Side of the images, which the small size must be below; None where it is not known.
 
     Raises:
-        ValueError: A weight is negative, the size is below 1, or a loss has no views to compare.
+        ValueError: A weight is negative, the small size is out of range, or maps are to be compared without their view.
     """
 
     def __init__(
@@ -48,14 +50,19 @@ class AttentionConsistencyStep:
         flip_weight: float = 1.0,
         scale_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         scale_weight: float = 1.0,
+        image_size: int | None = None,
     ) -> None:
         if min(flip_weight, scale_weight) < 0:
             raise ValueError(f"weights must not be negative, found {flip_weight} and {scale_weight}")
-        if small_size is not None and small_size < 1:
-            raise ValueError(f"small_size must be at least 1, found {small_size}")
+        if small_size is not None and not 1 <= small_size < (image_size or math.inf):
+            raise ValueError(f"the small view must be smaller than the image ({image_size}), found {small_size}")
         self.flip, self.small_size = flip, small_size
-        self.flip_loss = flip_loss if flip and flip_weight else None
-        self.scale_loss = scale_loss if small_size is not None and scale_weight else None
+        self.flip_loss = flip_loss if flip_weight else None
+        self.scale_loss = scale_loss if scale_weight else None
+        if self.flip_loss is not None and not flip:
+            raise ValueError("maps of mirror images are to agree, but there are no mirror images: switch their view on")
+        if self.scale_loss is not None and small_size is None:
+            raise ValueError("maps of two sizes are to agree, but there is one size: give that of the small view")
         self.flip_weight, self.scale_weight = flip_weight, scale_weight
 
     def __call__(self, engine: SupervisedTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:

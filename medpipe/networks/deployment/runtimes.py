@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import nn
 from medpipe.errors import RequestError
 
 from ..choices import choose
+from ..label_orders import reorder_head
 from ..weights import load_weights
 from .onnx_network import OnnxNetwork
 from .packages import require_packages
@@ -30,7 +31,8 @@ def load_network(
     exported: str | Path | None = None,
     image_size: int | Sequence[int] | None = None,
     threads: int = 1,
-    classes: Sequence[str] | None = None,
+    facts: Mapping[str, str] | None = None,
+    output_order: Sequence[int] | None = None,
 ) -> nn.Module:
     """A network ready to infer.
 
@@ -41,7 +43,8 @@ def load_network(
         exported: File that ``medpipe export`` made of this network with these weights, for ``onnx``.
         image_size: Size of the images, one number or one per axis.
         threads: Threads of ONNX Runtime; those of torch are set elsewhere.
-        classes: Names of the outputs, where they have some: an exported file must hold them in this order.
+        facts: What an exported file must say of itself besides: names of classes, ...
+        output_order: Of the maps, see ``reorder_head``; an exported file has it already.
 
     Returns:
         The network with its weights, or an ``OnnxNetwork`` that is called alike.
@@ -51,7 +54,7 @@ def load_network(
         ValueError: The runtime is unknown.
     """
     if choose("runtime", runtime, RUNTIMES) == "torch":
-        return load_weights(network, weights)
+        return reorder_head(load_weights(network, weights), output_order)
     onnx = OnnxNetwork(_named(exported), threads)
     if onnx.facts.get("weights_sha256") != _sha256(weights):
         raise RequestError(f"'{exported}' was not exported with the weights '{weights}'; export the bundle again")
@@ -61,11 +64,12 @@ def load_network(
             f"'{exported}' takes images of {_times(onnx.shape[2:])}, and this run has {_times(expected)}; "
             "export the bundle with the same image_size=..."
         )
-    if classes is not None and onnx.facts.get("classes") != ",".join(classes):
-        raise RequestError(
-            f"'{exported}' gives {onnx.facts.get('classes', 'classes without names')}, and this run has "
-            f"{','.join(classes)}; export the bundle with the same classes and label_order"
-        )
+    for name, value in (facts or {}).items():
+        if onnx.facts.get(name) != value:
+            raise RequestError(
+                f"'{exported}' was exported with {name} {onnx.facts.get(name)}, and this run has {value}; "
+                "export the bundle with the same options"
+            )
     return onnx.eval()
 
 
