@@ -50,7 +50,7 @@ def test_in_training_it_returns_maps_and_orthogonality_values() -> None:
     for module in modules_of(net):
         module.register_forward_hook(lambda module, _, __: seen.append(module.last_orthogonality))
     output = net(images(3))
-    assert set(output) == {"logits", "orthogonality", "orthogonality_per_module"}
+    assert set(output) == {"logits", "orthogonality", "orthogonality_per_module", "class_maps"}
     assert output["logits"].shape == (3, 1, 2, 2)
     assert torch.equal(output["orthogonality_per_module"], torch.stack(seen, dim=1))
     assert output["orthogonality_per_module"].shape == (3, 4)
