@@ -32,7 +32,7 @@ class AttentionMaps:
         self.network, self.wanted = network, explain == "attention"
         if self.wanted and not getattr(network, "has_attention_maps", False):
             raise RequestError(
-                "explain=attention: this network has no attention maps; it needs context=acm, a mode with K, runtime=torch"
+                "explain=attention: this network has no attention maps; it needs context=acm, runtime=torch and a mode other than px"
             )
 
     def attach(self, engine: Engine) -> None:

@@ -93,19 +93,20 @@ class AttendCompare(nn.Module):
         exporting = torch.jit.is_tracing() or torch.compiler.is_exporting()
         if not exporting:
             self.last_orthogonality = None
+            if x.shape[1] != self.channels:
+                raise RuntimeError(f"expected {self.channels} channels, found {x.shape[1]}")
         mean, key, query = self._mean_key_query(x)
-        y = x
-        if key is not None:
-            y = y + (key if query is None else key - query).to(x.dtype)
+        added = None if key is None else (key if query is None else key - query).to(x.dtype)
         if key is not None and query is not None:
             # Computed even if not recorded: checkpointing wants the recomputation to save the same tensors.
             orthogonality = (key * query).mean(dim=(1, 2, 3))
             if self.records_orthogonality and not exporting:
                 self.last_orthogonality = orthogonality
-        if self.gate_reduce is not None and self.gate_expand is not None:
-            gate = self.gate_expand(F.relu(self.gate_reduce(mean.to(x.dtype))))
-            y = y * torch.sigmoid(gate).to(x.dtype)
-        return y  # (B, C, H, W)
+        if self.gate_reduce is None or self.gate_expand is None:
+            return x if added is None else x + added
+        gate = torch.sigmoid(self.gate_expand(F.relu(self.gate_reduce(mean.to(x.dtype))))).to(x.dtype)
+        # (X + K - Q) P in one pass over X
+        return x * gate if added is None else torch.addcmul(added * gate, x, gate)  # (B, C, H, W)
 
     def attention_maps(self, x: Tensor) -> dict[str, Tensor]:
         """The attention maps for the same input as ``forward`` takes, to look at.
@@ -118,28 +119,43 @@ class AttendCompare(nn.Module):
             summing to 1 over its positions.
         """
         with torch.autocast(x.device.type, enabled=False):
-            wide = _at_least_float32(x)
-            centred = wide - wide.mean(dim=(2, 3), keepdim=True)
-            maps = {"key": self.key_map, "query": self.query_map}
-            return {name: self._attention(conv, centred) for name, conv in maps.items() if conv}
+            convs = {"key": self.key_map, "query": self.query_map}
+            present = {name: conv for name, conv in convs.items() if conv is not None}
+            if not present:
+                return {}
+            attention = self._attention(list(present.values()), self._grouped(_at_least_float32(x)))
+            maps = attention.unflatten(3, x.shape[-2:]).unbind(dim=2)
+            return dict(zip(present, maps, strict=True))
 
     def _mean_key_query(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The spatial mean, K and Q, each (B, C, 1, 1) in float32 or wider."""
+        """The spatial mean, K and Q, each (B, C, 1, 1) in float32 or wider.
+
+        Nothing of the size of X is written: a softmax ignores the shift that centring makes, and what a map pools from Xc
+        is what it pools from X, less the mean.
+        """
         with torch.autocast(x.device.type, enabled=False):
             wide = _at_least_float32(x)
             mean = wide.mean(dim=(2, 3), keepdim=True)
-            centred = wide - mean
-            pooled = centred if self.centre_kq else wide
-            key, query = (
-                None if conv is None else _attend(pooled, self._attention(conv, centred))
-                for conv in (self.key_map, self.query_map)
-            )
-        return mean, key, query
+            convs = [conv for conv in (self.key_map, self.query_map) if conv is not None]
+            if not convs:
+                return mean, None, None
+            values = self._grouped(wide)
+            pooled = self._attention(convs, values) @ values.transpose(2, 3)  # (B, G, maps, C / G)
+            if self.centre_kq:
+                pooled = pooled - mean.reshape(mean.shape[0], self.groups, 1, -1)
+            key, *others = (vector.reshape(mean.shape) for vector in pooled.unbind(dim=2))
+        return mean, key, others[0] if others else None
 
-    def _attention(self, conv: nn.Conv2d, centred: Tensor) -> Tensor:
-        bias = None if conv.bias is None else conv.bias.to(centred.dtype)
-        logits = F.conv2d(centred, conv.weight.to(centred.dtype), bias, groups=self.groups)
-        return logits.flatten(2).softmax(dim=-1).view_as(logits)  # (B, groups, H, W)
+    def _grouped(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], self.groups, self.channels // self.groups, -1)  # (B, G, C / G, H W)
+
+    def _attention(self, convs: list[nn.Conv2d], values: Tensor) -> Tensor:
+        """The maps of all convolutions at once, (B, G, maps, H W); each is a product of matrices per group."""
+        weight = torch.stack([conv.weight.flatten(1) for conv in convs], dim=1).to(values.dtype)  # (G, maps, C / G)
+        logits = weight @ values
+        biases = [conv.bias for conv in convs if conv.bias is not None]
+        logits = logits + torch.stack(biases, dim=1)[..., None].to(values.dtype)
+        return logits.softmax(dim=-1)
 
     def __getstate__(self) -> dict[str, Any]:
         # A tensor with a graph can be neither copied nor pickled, and averaging or spawning copies networks.
@@ -176,11 +192,3 @@ def take_orthogonality(modules: list[AttendCompare], like: Tensor) -> Tensor:
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def _attend(x: Tensor, attention: Tensor) -> Tensor:
-    """Per group, the mean of its channels under its map: (B, C, H, W), (B, G, H, W) -> (B, C, 1, 1)."""
-    batch, channels, _, _ = x.shape
-    groups = attention.shape[1]
-    values = x.reshape(batch, groups, channels // groups, -1)
-    return (values @ attention.reshape(batch, groups, -1, 1)).reshape(batch, channels, 1, 1)
