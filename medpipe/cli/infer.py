@@ -49,6 +49,7 @@ from medpipe.cli.pair_options import (
     PointsOption,
     RefineOption,
 )
+from medpipe.cli.question_options import QuestionOption, question_override
 from medpipe.errors import CaseError, RequestError
 
 WatchOption = Annotated[
@@ -101,8 +102,9 @@ def run(
     affine: AffineOption = None,
     refine: RefineOption = None,
     method: MethodOption = None,
+    question: QuestionOption = None,
 ) -> None:
-    """Run a bundle on images: scores and marks, or fields of pairs; pictures and a report.
+    """Run a bundle on images: scores and marks, fields of pairs, or answers to questions; pictures and a report.
 
     Every file found ends as done, skipped or failed, with its reason, in cases.csv. The same command takes up an
     interrupted run, does what is new in the input, and keeps the rest.
@@ -112,6 +114,8 @@ def run(
     [bold]medpipe infer cxr_pneumothorax_acm export/ -o out --dicom sr,sc[/bold]
 
     [bold]medpipe infer brain_mri_registration_ldr --fixed atlas.nii.gz --moving subject.nii.gz -o out[/bold]
+
+    [bold]medpipe infer radiology_vqa_mevf slice.png --question "Is there a mass?" weights=model.pt -o out[/bold]
 
     [bold]medpipe infer cxr_pneumothorax_acm "dicomweb://127.0.0.1:8042/dicom-web?PatientID=7" -o out[/bold]
     """
@@ -146,7 +150,8 @@ def run(
     inputs = registration.overrides(bundle, paths, overrides, watch=watch is not None)
     if inputs is None:
         inputs = {"dataset_dir": absolute(_inputs(paths, watch, watch_idle, output))}
-    given: dict[str, Any] = {**inputs, "output_dir": str(output), **overrides}
+    asked = question_override(bundle, question, overrides)
+    given: dict[str, Any] = {**inputs, "output_dir": str(output), **overrides, **asked}
     own = {"watch": watch is not None, "watch_idle": watch_idle, "runtime": runtime}
     own["exported"] = None if exported is None else str(absolute([exported]))
     given = options.overrides(bundle, "infer", given, **own)
@@ -192,6 +197,10 @@ def _local(path: str, output: Path) -> str:
     return str(folder)
 
 
+_UNITS = {"pairs.csv": "pair", "answers.csv": "question"}
+"""What a run counts, by a table that tells."""
+
+
 def run_batch(bundle: Bundle, mode: str, given: dict[str, Any]) -> None:
     """Run a bundle so that Ctrl-C and SIGTERM leave a run that can be resumed."""
     from medpipe.batch.worker import prepare_workers
@@ -226,7 +235,7 @@ def summarise(
         parts = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))
         if counts.get("not reached"):
             parts += f" ({counts['not reached']} of them not reached: run the same command again)"
-        what = "pair" if (output / "pairs.csv").is_file() else "file"
+        what = next((word for name, word in _UNITS.items() if (output / name).is_file()), "file")
         say(f"{total} {what}{'' if total == 1 else 's'}: {parts}. Reasons: {output / 'cases.csv'}")
         say(f"Report: {output / 'report' / 'index.html'}")
         say("For research use. Not a medical device.")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["IMAGES", "vqa_batch"]
+__all__ = ["IMAGES", "vqa_batch", "vqa_evaluation_batch"]
 
 IMAGES = ("small", "large")
 """The images that a network may take, for its meta-learned and its denoising encoder."""
@@ -41,3 +41,15 @@ def _plain(values: Any) -> Tensor:
     """Without MONAI's metadata, which slows every operation."""
     tensor = torch.as_tensor(values)
     return tensor.as_tensor() if hasattr(tensor, "as_tensor") else tensor
+
+
+def vqa_evaluation_batch(
+    batchdata: dict[str, Any], device: str | torch.device | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[Tensor, Tensor, tuple[Tensor | None, Tensor | None], dict[str, Any]]:
+    """The same for the ``prepare_batch`` of MONAI's evaluators, whose network takes questions and images apart.
+
+    Returns:
+        The questions, the targets, both images, and no further options.
+    """
+    (questions, small, large), targets = vqa_batch(batchdata, device, non_blocking, **kwargs)
+    return questions, targets, (small, large), {}

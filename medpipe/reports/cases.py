@@ -29,7 +29,9 @@ _MISS, _FALSE_POSITIVE, _RIGHT, _UNKNOWN = "miss", "false positive", "right", ""
 def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, Any] | None) -> dict[str, Any] | None:
     """Columns, rows and pictures of the case table; None where nothing is known of single cases."""
     threshold = _threshold(results)
-    cases = [_Case(case, run, threshold) for case, run in _joined(rows, results, _class_scores(folder))]
+    cases = [
+        _Case(case, run, threshold) for case, run in _joined(rows, results, _class_scores(folder), _answers(folder))
+    ]
     cases.sort(key=lambda case: case.order)
     total = len(cases)
     del cases[LISTED:]
@@ -94,8 +96,31 @@ def _class_scores(folder: Path) -> dict[str, dict[str, float]]:
     return {row["case"]: {name: float(value) for name, value in row.items() if name != "case"} for row in rows}
 
 
+def _answers(folder: Path) -> dict[str, dict[str, Any]]:
+    """Question and answers of each case of a run, where it gave some; the answers with their probabilities."""
+    path = folder / "answers.csv"
+    if not path.is_file():
+        return {}
+    found = {}
+    for row in read_table(path, ["case", "question", "answer", "probability"]):
+        next_ones = [
+            f"{row[f'answer_{rank}']} {number(float(row[f'probability_{rank}']))}"
+            for rank in range(2, len(row))
+            if row.get(f"answer_{rank}")
+        ]
+        found[row["case"]] = {
+            "question": row["question"],
+            "answer": row["answer"],
+            "next_answers": ", ".join(next_ones),
+        }
+    return found
+
+
 def _joined(
-    rows: list[dict[str, str]], results: dict[str, Any] | None, scores: dict[str, dict[str, float]]
+    rows: list[dict[str, str]],
+    results: dict[str, Any] | None,
+    scores: dict[str, dict[str, float]],
+    answers: dict[str, dict[str, Any]],
 ) -> list[tuple[dict[str, Any], dict[str, str]]]:
     """Cases of the results with their row of the run, then cases that only the run knows."""
     done = {row["case"]: row for row in rows if row["status"] == "done"}
@@ -108,6 +133,7 @@ def _joined(
                 "diseased": None,
                 "score": float(row["score"]) if row.get("score") else None,
                 "scores": scores.get(name),
+                **answers.get(name, {}),
             },
             row,
         )
@@ -198,6 +224,7 @@ _COLUMNS = (
     _Column("Truth", _truth),
     _Column("Question", lambda case: case.facts.get("question", "")),
     _Column("Answer", lambda case: case.facts.get("answer", "")),
+    _Column("Next answers", lambda case: case.facts.get("next_answers", "")),
     _Column("Right answer", lambda case: " | ".join(case.facts.get("true_answers") or [])),
     _Column("Accuracy", lambda case: case.facts.get("accuracy"), numeric=True),
     _Column("Score", lambda case: case.score, numeric=True),

@@ -14,10 +14,10 @@ _BUDGET = 3_500_000
 
 
 def picture_path(folder: Path, case: str) -> Path | None:
-    """The picture of a case's maps and marks, or of its marks alone, where the run drew one."""
+    """The picture of a case's maps and marks, of its marks alone, or of its image, where the run drew one."""
     if case in ("", ".", "..") or Path(case).name != case:  # results made elsewhere must not lead out of the folder
         return None
-    paths = (folder / "cases" / case / name for name in ("maps.jpg", "marks.png"))
+    paths = (folder / "cases" / case / name for name in ("maps.jpg", "marks.png", "image.png"))
     return next((path for path in paths if path.is_file()), None)
 
 

@@ -95,7 +95,12 @@ def test_inspection_says_which_bundles_fit(write_dicom, ramp, tmp_path, capsys) 
     write_dicom("in/a.dcm", ramp, PixelSpacing=[0.2, 0.2])
     assert invoke(["inspect", str(tmp_path / "in"), "--json"]) == 0
     (patient,) = json.loads(capsys.readouterr().out)["patients"]
-    assert patient["studies"][0]["series"][0]["bundles"] == ["cxr14_acm", "cxr_nodule_acm", "cxr_pneumothorax_acm"]
+    assert patient["studies"][0]["series"][0]["bundles"] == [
+        "cxr14_acm",
+        "cxr_nodule_acm",
+        "cxr_pneumothorax_acm",
+        "radiology_vqa_mevf",
+    ]
 
 
 def test_the_sidecar_says_where_the_voxels_lie_and_what_they_are(phantom, tmp_path) -> None:

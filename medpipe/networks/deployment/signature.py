@@ -54,7 +54,7 @@ def signature_of(
         image_size: Size that the network is built for, where it is not the metadata's.
 
     Raises:
-        RequestError: The metadata do not say what is needed.
+        RequestError: The metadata do not say what is needed, or an input holds whole numbers, such as those of words.
     """
     try:
         inputs = {str(name): _shape(facts, image_size) for name, facts in data_format["inputs"].items()}
@@ -65,6 +65,9 @@ def signature_of(
             "metadata.json names no usable inputs and outputs: network_data_format must give num_channels and "
             f"spatial_shape, whole numbers, of each input ({type(error).__name__}: {error})"
         ) from error
+    numbers = [name for name, facts in data_format["inputs"].items() if str(facts.get("dtype", "")).startswith("int")]
+    if numbers:
+        raise RequestError(f"the network takes whole numbers ('{numbers[0]}'), which cannot be exported yet; use torch")
     if is_registration(network):
         size = (1, *first[1:])
         return Signature({"fixed": size, "moving": size}, ("warped", "field"), dynamic_batch=False)

@@ -1,0 +1,252 @@
+"""What a network for question answering is trained on: questions of a datalist, their vocabularies, and pictures in folders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medpipe.data.picture_files import SUFFIXES
+from medpipe.data.plain_pickles import read_plain_pickle
+from medpipe.data.vqa_datalist import load_vqa_datalist, vqa_entries
+from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary, augmenting_table, read_glove
+from medpipe.errors import InputDataError, RequestError
+
+__all__ = [
+    "WordTables",
+    "answer_vocabulary",
+    "arrays_of",
+    "file_hashes",
+    "files_fingerprint",
+    "pictures_of_part",
+    "question_vocabulary",
+    "questions_if_any",
+    "questions_of",
+    "save_vocabularies",
+    "stored_answers",
+    "stored_questions",
+    "vocabulary_hashes",
+    "word_tables",
+]
+
+ANSWERS, QUESTIONS = "answers.json", "questions.json"
+"""Vocabularies beside the weights that go with them."""
+
+Entry = dict[str, Any]
+
+
+def questions_of(datalist: str | Path, root: str | Path, section: str) -> list[Entry]:
+    """Questions of a section, with the paths of their images.
+
+    Raises:
+        InputDataError: As :func:`medpipe.data.vqa_datalist.vqa_entries`.
+    """
+    return vqa_entries(datalist, root, section)
+
+
+def questions_if_any(datalist: str | Path, root: str | Path, section: str) -> list[Entry]:
+    """The same, and nothing where the section has no question: published splits often have no validation.
+
+    Raises:
+        InputDataError: The datalist is wrong, or an image is not on disk.
+    """
+    return vqa_entries(datalist, root, section) if load_vqa_datalist(datalist)[section] else []
+
+
+def question_vocabulary(entries: Iterable[Entry], *, unknown: str = "unk") -> QuestionVocabulary:
+    """The words of training questions.
+
+    Args:
+        entries: Of a datalist.
+        unknown: ``unk``, or ``last_word`` as the authors' code has it.
+
+    Raises:
+        RequestError: The option is unknown, or there is no word.
+    """
+    try:
+        return QuestionVocabulary.of((entry["question"] for entry in entries), profile="rad", unknown=unknown)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+
+def answer_vocabulary(entries: Iterable[Entry], *, min_count: int = 0) -> AnswerVocabulary:
+    """The answers that a network may give: those of training questions.
+
+    Args:
+        entries: Of a datalist.
+        min_count: Answers to fewer questions are left out.
+
+    Raises:
+        RequestError: None is left.
+    """
+    try:
+        return AnswerVocabulary.of((entry["answers"] for entry in entries), min_count=min_count)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+
+def stored_questions(path: str | Path | None, weights: str | Path) -> QuestionVocabulary:
+    """The words that weights know.
+
+    Args:
+        path: Their file; None for questions.json beside the weights.
+        weights: The weight file.
+
+    Raises:
+        RequestError: There is no such file, or it is no vocabulary.
+    """
+    return QuestionVocabulary.load(_stored(path, weights, QUESTIONS, "questions"))
+
+
+def stored_answers(path: str | Path | None, weights: str | Path) -> AnswerVocabulary:
+    """The answers that weights can give; as :func:`stored_questions`, from answers.json."""
+    return AnswerVocabulary.load(_stored(path, weights, ANSWERS, "answers"))
+
+
+def _stored(path: str | Path | None, weights: str | Path, name: str, option: str) -> Path:
+    found = Path(weights).parent / name if path is None else Path(path)
+    if not Path(weights).is_file():
+        raise RequestError(f"weight file '{weights}' does not exist; train the bundle, or give weights=FILE")
+    if not found.is_file():
+        raise RequestError(
+            f"vocabulary '{found}' does not exist; it is written beside model.pt by the training: give {option}=FILE"
+        )
+    return found
+
+
+def save_vocabularies(folder: str | Path, questions: QuestionVocabulary, answers: AnswerVocabulary) -> None:
+    """Write questions.json and answers.json into a training's folder; several processes write the same, whole files."""
+    questions.save(Path(folder) / QUESTIONS)
+    answers.save(Path(folder) / ANSWERS)
+
+
+@dataclass(frozen=True)
+class WordTables:
+    """Vectors of the words of a vocabulary, (words, dimensions) each.
+
+    Attributes:
+        words: As published.
+        augmenting: Of each word the mean over those that it stands together with.
+    """
+
+    words: NDArray[np.float32]
+    augmenting: NDArray[np.float32]
+
+
+def word_tables(
+    path: str | Path | None, vocabulary: QuestionVocabulary, entries: Iterable[Entry], dimensions: int = 300
+) -> WordTables | None:
+    """Published word vectors for a vocabulary; None without a file.
+
+    Args:
+        path: As glove.6B.300d.txt.
+        vocabulary: Whose words.
+        entries: Training questions, for the augmenting table.
+        dimensions: Numbers per word of the file.
+
+    Raises:
+        InputDataError: The file cannot be read, has other dimensions, or none of the words.
+    """
+    if path is None:
+        return None
+    table = read_glove(path, vocabulary.words, dimensions)
+    return WordTables(table, augmenting_table((vocabulary.tokens(entry["question"]) for entry in entries), table))
+
+
+def arrays_of(path: str | Path | None) -> dict[str, Any] | None:
+    """Arrays by name of a pickle as the authors published it; None for a file of torch, and without a file.
+
+    Raises:
+        RequestError: The file is missing.
+        InputDataError: It is neither.
+    """
+    if path is None or Path(path).suffix == ".safetensors":
+        return None
+    try:
+        with Path(path).open("rb") as stream:
+            is_torch = stream.read(2) == b"PK"
+    except OSError as error:
+        raise RequestError(f"weight file '{path}' cannot be read ({error.strerror or error})") from error
+    if is_torch:
+        return None
+    content = read_plain_pickle(path, None)
+    if not isinstance(content, dict):
+        raise InputDataError(f"{path}: holds a {type(content).__name__}; expected arrays by name")
+    return content
+
+
+def file_hashes(**paths: str | Path | None) -> dict[str, str | None]:
+    """SHA-256 of each file by its name; None where none is given.
+
+    Raises:
+        RequestError: A file cannot be read; the message names the option.
+    """
+    found: dict[str, str | None] = {}
+    for name, path in paths.items():
+        try:
+            found[name] = None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise RequestError(
+                f"{name}={path} cannot be read ({error.strerror or error}); give another file"
+            ) from error
+    return found
+
+
+def vocabulary_hashes(questions: QuestionVocabulary, answers: AnswerVocabulary) -> dict[str, str]:
+    """What tells vocabularies from others, for the record of a run."""
+    return {
+        "questions": hashlib.sha256(repr(questions).encode()).hexdigest(),
+        "answers": hashlib.sha256(repr(answers).encode()).hexdigest(),
+    }
+
+
+def pictures_of_part(folder: str | Path, part: str, *, test_fraction: float = 0.2, seed: int = 0) -> list[Entry]:
+    """Pictures (JPEG, PNG, DICOM by their suffixes) anywhere in a folder, divided by chance into training and test.
+
+    Args:
+        folder: Of unlabelled images.
+        part: "training" or "test".
+        test_fraction: Share of the test, above 0 and below 1; of two or more pictures each part has at least one.
+        seed: Of the division, which depends on the names alone.
+
+    Returns:
+        {"image": path} of each picture of the part, sorted.
+
+    Raises:
+        RequestError: The part or the fraction is wrong.
+        InputDataError: The folder holds fewer than two pictures.
+    """
+    if part not in ("training", "test"):
+        raise RequestError(f"part must be training or test, found {part!r}")
+    if not 0 < test_fraction < 1:
+        raise RequestError(f"test_fraction must be above 0 and below 1, found {test_fraction}")
+    root = Path(folder)
+    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in (*SUFFIXES, ".dcm") and path.is_file())
+    if len(found) < 2:
+        raise InputDataError(
+            f"folder '{root}' holds {len(found)} pictures (.jpg, .png, .dcm); expected two or more without labels"
+        )
+    count = min(max(1, round(len(found) * test_fraction)), len(found) - 1)
+    test = set(np.random.default_rng(seed).permutation(len(found))[:count].tolist())
+    return [{"image": str(path)} for place, path in enumerate(found) if (place in test) == (part == "test")]
+
+
+def files_fingerprint(folder: str | Path, suffixes: Sequence[str] = (*SUFFIXES, ".dcm")) -> str:
+    """A hash of the names and sizes of the pictures in a folder, which tells one set of them from another.
+
+    Args:
+        folder: Searched with all its folders.
+        suffixes: Of the files that count, in lower case.
+    """
+    root, digest = Path(folder), hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in suffixes and path.is_file():
+            digest.update(
+                f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode("utf-8", "surrogateescape")
+            )
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""The iteration of a run of questions: the answer to each one that has its image, the others passed on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from monai.engines import Evaluator
+from monai.engines.utils import IterationEvents
+from monai.utils import CommonKeys as Keys
+
+from medpipe.engines.case_dataset import failure_of
+from medpipe.engines.vqa_batches import IMAGES
+from medpipe.errors import CaseFailedError
+
+__all__ = ["answer_questions"]
+
+
+def answer_questions(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run the engine's network on the pending questions of ``batch``, and its post-processing.
+
+    Afterwards ``engine.state.batch`` lists those cases and ``engine.state.output`` their predictions;
+    ``engine.state.unread`` lists the cases without one. A question that raises fails alone.
+
+    Args:
+        engine: A MONAI evaluator made with ``decollate=False``, whose network takes questions and images of two sizes.
+        batch: Cases as ``CaseDataset`` gives them, with "tokens", "small" and "large".
+
+    Returns:
+        One dictionary with "pred", logits (candidates,), per pending case.
+
+    Raises:
+        torch.AcceleratorError: The device is in a state that every later case would fail in.
+    """
+    engine.state.unread = [case for case in batch if case["status"] != "pending"]
+    engine.state.batch, engine.state.output = [], []
+    for case in batch:
+        if case["status"] != "pending":
+            continue
+        start = time.perf_counter()
+        try:
+            logits = _logits(engine, case)
+        except torch.AcceleratorError:
+            raise
+        except Exception as error:
+            _fail(engine, case, error)
+        else:
+            engine.state.batch.append(case)
+            engine.state.output.append({Keys.PRED: logits})
+        case["seconds"]["network"] = time.perf_counter() - start
+    engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+    engine.fire_event(IterationEvents.MODEL_COMPLETED)
+    return engine.state.output
+
+
+def _logits(engine: Evaluator, case: dict[str, Any]) -> torch.Tensor:
+    inputs = [torch.as_tensor(case[name])[None].to(engine.state.device) for name in ("tokens", *IMAGES)]
+    with engine.mode(engine.network):
+        logits: torch.Tensor = engine.network(*inputs)[0].float().cpu()
+    if not torch.isfinite(logits).all():
+        raise CaseFailedError("the network gave a score that is not finite")
+    return logits
+
+
+def _fail(engine: Evaluator, case: dict[str, Any], error: Exception) -> None:
+    if isinstance(error, torch.OutOfMemoryError):
+        torch.cuda.empty_cache()
+        case["status"], case["reason"] = "failed", f"needs more memory than {engine.state.device} has free"
+    else:
+        case["status"], case["reason"] = failure_of(error)
+    engine.state.unread = [*engine.state.unread, case]

@@ -1,0 +1,54 @@
+"""How well a run of a bundle answered the questions of a datalist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medpipe.data.vqa_text import AnswerVocabulary
+from medpipe.errors import InputDataError
+from medpipe.evaluation.vqa import answered_questions, evaluate_vqa
+from medpipe.metrics.intervals import Bootstrap
+from medpipe.predictions.results import write_results
+from medpipe.predictions.tables import read_table
+
+__all__ = ["score_vqa_run"]
+
+
+def score_vqa_run(
+    folder: str | Path,
+    datalist: str | Path,
+    section: str,
+    candidates: AnswerVocabulary,
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> Path:
+    """Score a run folder against a datalist of questions; writes results.json into it.
+
+    A question that was refused counts as answered wrongly; one whose image could not be read has no result.
+
+    Args:
+        folder: A finished run on the questions of the datalist, with cases.csv and answers.csv.
+        datalist: The truth.
+        section: Which part of it was run.
+        candidates: The answers that the network can give, for their upper bound.
+        bootstrap: Number of resamples, of images.
+        seed: Of the resamples.
+
+    Returns:
+        The path of results.json.
+
+    Raises:
+        InputDataError: The run answered no question of the section.
+    """
+    folder = Path(folder)
+    data = answered_questions(folder / "answers.csv", Path(datalist), section)
+    if not data.questions:
+        raise InputDataError(f"run '{folder}' has no answers to questions in section '{section}' of '{datalist}'")
+    results = evaluate_vqa(data, Bootstrap(n_resamples=bootstrap, seed=seed), candidates)
+    rows = read_table(folder / "cases.csv", ["case", "status", "reason"])
+    reasons = {row["case"]: f"{row['status']}: {row['reason']}" for row in rows}
+    for row in results["cohort"]["without_result"]:
+        row["reason"] = reasons.get(row["case"], "not among the cases of the run")
+    results["data"] = data.data
+    write_results(folder / "results.json", results)
+    return folder / "results.json"

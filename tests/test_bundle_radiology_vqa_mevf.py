@@ -1,0 +1,280 @@
+"""The bundle end to end on a generated data set: synth, prepare, pretrain both encoders, train, evaluate, infer, checks."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from medpipe.bundle_check import metadata_schema
+from medpipe.bundles import find_bundle
+from medpipe.cli.main import invoke
+
+NAME = "radiology_vqa_mevf"
+SIZES = ["features=8", "small_side=32", "large_side=32"]
+SMALL = [*SIZES, "hidden=16", "dimensions=8"]
+META = ["max_epochs=1", "epoch_length=2", "episodes=1", "inner_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("rad") / "look_alike"
+    assert invoke(["data", "synth", "vqa_rad", str(root), "--cases", "54", "--seed", "3", "--size", "64"]) == 0
+    prepare = ["data", "prepare", "vqa_rad", str(root), "-o", str(root / "datalist.json"), "--split", "published"]
+    assert invoke(prepare) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def pretrained(data, tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pretrained")
+    maml = ["--config", "train_maml", f"meta_dir={data / 'meta/train'}", *META, *SIZES]
+    cdae = ["--config", "train_cdae", f"images_dir={data / 'unlabeled'}", "max_epochs=2", *SIZES]
+    for name, arguments in (("maml", maml), ("cdae", cdae)):
+        assert invoke(["train", NAME, *arguments, "-o", str(folder / name)]) == 0
+    return {name: folder / name for name in ("maml", "cdae")}
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "out"
+    assert invoke(["train", NAME, f"dataset_dir={data}", "max_epochs=2", *SMALL, "-o", str(out)]) == 0
+    return out
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def infer(trained: Path, out: Path, *arguments: str) -> int:
+    return invoke(["infer", NAME, *arguments, f"weights={trained / 'model.pt'}", *SMALL, "-o", str(out)])
+
+
+def test_pretraining_tells_how_well_episodes_are_answered_and_how_much_noise_is_left(pretrained) -> None:
+    (row,) = rows(pretrained["maml"] / "epochs.csv")
+    assert 0 <= float(row["accuracy"]) <= 1
+    errors = [float(row["val_error"]) for row in rows(pretrained["cdae"] / "epochs.csv")]
+    assert len(errors) == 2
+    assert errors[1] < errors[0]
+
+
+def test_training_starts_from_both_pretrained_encoders(data, pretrained, tmp_path) -> None:
+    options = [f"pretrained_{name}={folder / 'model.pt'}" for name, folder in pretrained.items()]
+    frozen = [*options, "freeze_encoders=true", "max_epochs=1"]
+    assert invoke(["train", NAME, f"dataset_dir={data}", *frozen, *SMALL, "-o", str(tmp_path / "out")]) == 0
+    after = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
+    for name, part in (("maml", "meta"), ("cdae", "autoencoder")):
+        before = torch.load(pretrained[name] / "model.pt", weights_only=True)
+        for key in (key for key in before if "running" not in key and "batches" not in key):
+            assert torch.equal(after[f"visual.{part}.{key}"], before[key])
+
+
+def test_weights_are_those_of_the_last_epoch_and_their_vocabularies_lie_beside_them(trained) -> None:
+    last = torch.load(trained / "checkpoint.pt", weights_only=True)["objects"]["network"]
+    kept = torch.load(trained / "model.pt", weights_only=True)
+    assert all(torch.equal(kept[name], last[name]) for name in last)
+    words, answers = (json.loads((trained / name).read_text()) for name in ("questions.json", "answers.json"))
+    assert kept["embedding.words.weight"].shape[0] == len(words["words"]) + 1
+    assert kept["classifier.answers.bias"].shape[0] == len(answers["answers"])
+    assert [float(row["learning_rate"]) for row in rows(trained / "epochs.csv")] == [0.0025, 0.005]
+
+
+def test_training_with_one_seed_gives_the_same_weights(data, trained, tmp_path) -> None:
+    out = tmp_path / "out"
+    assert invoke(["train", NAME, f"dataset_dir={data}", "max_epochs=2", *SMALL, "-o", str(out)]) == 0
+    first, second = (torch.load(folder / "model.pt", weights_only=True) for folder in (trained, out))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_questions_for_validation_are_scored_each_epoch(data, tmp_path) -> None:
+    prepare = ["data", "prepare", "vqa_rad", str(data), "-o", str(tmp_path / "list.json"), "--split", "0.6,0.2,0.2"]
+    assert invoke(prepare) == 0
+    options = [f"datalist={tmp_path / 'list.json'}", "attention=san", "rnn=gru", "visual_tokens=grid", "max_epochs=1"]
+    assert invoke(["train", NAME, f"dataset_dir={data}", *options, *SMALL, "-o", str(tmp_path / "out")]) == 0
+    (row,) = rows(tmp_path / "out" / "epochs.csv")
+    assert 0 <= float(row["val_accuracy"]) <= 1
+
+
+def test_evaluation_gives_both_conventions_with_intervals_over_images(data, trained, tmp_path) -> None:
+    out = tmp_path / "out"
+    weights = f"weights={trained / 'model.pt'}"
+    assert invoke(["evaluate", NAME, f"dataset_dir={data}", weights, "bootstrap=50", *SMALL, "-o", str(out)]) == 0
+    results = json.loads((out / "results.json").read_text())
+    listed = json.loads((data / "datalist.json").read_text())["test"]
+    names = [figure["name"] for figure in results["headline"]]
+    assert {"Accuracy, convention A", "Accuracy, convention B", "Answerable"} <= set(names)
+    assert results["cohort"]["analysed"] == len(listed) == len(rows(out / "answers.csv"))
+    assert results["cohort"]["patients"] == len({entry["patient"] for entry in listed})
+    assert "The images are generated" in (out / "report" / "index.html").read_text()
+    score = ["score", "vqa", str(out / "answers.csv"), str(data / "datalist.json"), "--bootstrap", "50"]
+    assert invoke([*score, "-o", str(tmp_path / "score")]) == 0
+    again = json.loads((tmp_path / "score" / "results.json").read_text())
+    assert again["headline"][0]["value"] == results["headline"][0]["value"]
+
+
+def test_answers_come_with_the_next_ones_and_what_is_not_understood_is_refused(data, trained, tmp_path) -> None:
+    image = next((data / "images").glob("*.jpg"))
+    asked = ["--question", "Which part of the body is shown?", "--question", "qqq zzz?"]
+    assert infer(trained, tmp_path / "out", str(image), *asked) == 0
+    first, second = rows(tmp_path / "out" / "answers.csv")
+    known = json.loads((trained / "answers.json").read_text())["answers"]
+    given = [first["answer"], *(first[f"answer_{rank}"] for rank in range(2, 6))]
+    assert len(set(given)) == 5
+    assert set(given) <= set(known)
+    probabilities = [float(first["probability"]), *(float(first[f"probability_{rank}"]) for rank in range(2, 6))]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert (second["question"], second["answer"]) == ("qqq zzz?", "")
+    assert second["reason"] == "no word of the question is known to the model"
+    assert [row["status"] for row in rows(tmp_path / "out" / "cases.csv")] == ["done", "skipped"]
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    for text in ("Which part of the body is shown?", "Next answers", "image.png", "no word of the question is known"):
+        assert text in page
+
+
+def test_dicom_and_png_are_asked_in_one_folder_and_other_files_are_skipped(
+    trained, write_dicom, ramp, tmp_path
+) -> None:
+    write_dicom("in/a.dcm", ramp, Modality="CT", BodyPartExamined="HEAD", PatientName="Canary^Name")
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64).astype(np.uint8)).save(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    assert infer(trained, tmp_path / "out", str(tmp_path / "in"), "--question", "Is there a mass?") == 0
+    found = {row["file"]: row for row in rows(tmp_path / "out" / "cases.csv")}
+    assert [found[name]["status"] for name in ("a.dcm", "b.png", "notes.txt")] == ["done", "done", "skipped"]
+    assert "file type '.txt'" in found["notes.txt"]["reason"]
+    assert len(rows(tmp_path / "out" / "answers.csv")) == 2
+    assert "Canary" not in (tmp_path / "out" / "cases.csv").read_text()
+
+
+def test_a_table_asks_of_each_image_what_stands_beside_it(data, trained, tmp_path) -> None:
+    images = sorted((data / "images").glob("*.jpg"))[:2]
+    lines = [
+        "image,question,case",
+        f"{images[0]},What is abnormal in this image?,first",
+        f"{images[0]},Is there a mass?,",
+        f"{images[1]},,empty",
+        "gone.jpg,Is there a mass?,gone",
+    ]
+    (tmp_path / "asked.csv").write_text("\n".join(lines) + "\n")
+    assert infer(trained, tmp_path / "out", str(tmp_path / "asked.csv")) == 3
+    found = {row["case"]: row for row in rows(tmp_path / "out" / "cases.csv")}
+    assert {name: row["status"] for name, row in found.items()} == {
+        "first": "done",
+        images[0].stem: "done",
+        "empty": "failed",
+        "gone": "failed",
+    }
+    assert "line 4: the question is empty" in found["empty"]["reason"]
+    assert "line 5: image 'gone.jpg' does not exist" in found["gone"]["reason"]
+    assert {row["question"] for row in rows(tmp_path / "out" / "answers.csv")} == {
+        "What is abnormal in this image?",
+        "Is there a mass?",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.png", "--question", "Is there a mass?"], "input 'gone.png' does not exist"),
+        (["IMAGE"], "no question given; add --question TEXT"),
+        (["IMAGE", "--question", " "], "--question is empty"),
+        (["IMAGE", "--question", "$1 + 1"], "write it in words"),
+        (["TABLE"], "lacks the column 'question'; it has image, text"),
+        (["TABLE", "--question", "Is there a mass?"], "names images and questions"),
+        (["IMAGE", "--question", "Is there a mass?", "small_side=48"], "were trained with small_side=32"),
+        (["IMAGE", "--question", "Is there a mass?", "answers=gone.json"], "vocabulary 'gone.json' does not exist"),
+    ],
+)
+def test_wrong_requests_are_refused_before_anything_is_written(
+    data, trained, tmp_path, capsys, arguments, message
+) -> None:
+    (tmp_path / "asked.csv").write_text("image,text\na.jpg,what\n")
+    places = {"IMAGE": str(next((data / "images").glob("*.jpg"))), "TABLE": str(tmp_path / "asked.csv")}
+    sizes = [size for size in SMALL if size.split("=")[0] not in {text.split("=")[0] for text in arguments}]
+    given = [places.get(text, text) for text in arguments]
+    weights = f"weights={trained / 'model.pt'}"
+    assert invoke(["infer", NAME, *given, weights, *sizes, "-o", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_bundle_takes_no_question(tmp_path, capsys) -> None:
+    arguments = ["infer", "cxr14_acm", str(tmp_path), "--question", "Why?", "-o", str(tmp_path / "out")]
+    assert invoke(arguments) == 2
+    assert "'cxr14_acm' answers none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("large_side=30", "divisible by 4"),
+        ("attention=none", "attention"),
+        ("unknown=no", "unk or last_word"),
+        ("min_count=9999", "smaller min_count"),
+        ("pretrained_maml=gone.pt", "weight file 'gone.pt' cannot be read"),
+        ("glove=gone.txt", "gone.txt"),
+    ],
+)
+def test_options_of_the_training_that_do_not_fit_are_refused_before_anything_is_written(
+    data, tmp_path, capsys, option, message
+) -> None:
+    sizes = [size for size in SMALL if size.split("=")[0] != option.split("=")[0]]
+    assert invoke(["train", NAME, f"dataset_dir={data}", *sizes, option, "-o", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("config", "option"), [("train_maml", "meta_dir"), ("train_cdae", "images_dir")])
+def test_pretraining_without_pictures_says_what_it_expects(tmp_path, capsys, config, option) -> None:
+    arguments = ["train", NAME, "--config", config, f"{option}={tmp_path}", "-o", str(tmp_path / "out")]
+    assert invoke(arguments) == 2
+    assert "expected" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_says_why_it_cannot_be_made(trained, tmp_path, capsys) -> None:
+    weights = f"weights={trained / 'model.pt'}"
+    assert invoke(["export", NAME, weights, *SMALL, "-o", str(tmp_path / "net.onnx")]) == 2
+    assert "takes whole numbers ('question'), which cannot be exported yet" in capsys.readouterr().err
+
+
+def test_monais_metadata_check_passes(tmp_path) -> None:
+    from monai.bundle import verify_metadata
+
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(metadata_schema()))
+    verify_metadata(meta_file=str(find_bundle(NAME).root / "configs/metadata.json"), filepath=str(schema))
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [("train", ["train.yaml"]), ("infer", ["inference.yaml"]), ("eval", ["inference.yaml", "evaluate.yaml"])],
+)
+def test_monais_property_check_passes(data, trained, tmp_path, kind, files) -> None:
+    from monai.bundle import ConfigWorkflow
+
+    root = find_bundle(NAME).root
+    more = {} if kind == "train" else {"weights": str(trained / "model.pt")}
+    workflow = ConfigWorkflow(
+        [str(root / "configs" / name) for name in files],
+        workflow_type=kind,
+        logging_file=False,
+        bundle_root=str(root),
+        dataset_dir=str(data / "images") if kind == "infer" else str(data),
+        output_dir=str(tmp_path / "out"),
+        **({"question": "Is there a mass?"} if kind == "infer" else {}),
+        **{key: int(value) for key, value in (size.split("=") for size in SMALL)},
+        **more,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_medpipe_check_finds_the_bundle_sound(capsys) -> None:
+    assert invoke(["check", NAME]) == 0
+    assert f"{NAME}: sound" in capsys.readouterr().out
