@@ -278,3 +278,27 @@ def test_monais_property_check_passes(data, trained, tmp_path, kind, files) -> N
 def test_medpipe_check_finds_the_bundle_sound(capsys) -> None:
     assert invoke(["check", NAME]) == 0
     assert f"{NAME}: sound" in capsys.readouterr().out
+
+
+def test_the_same_command_again_keeps_answers_and_another_question_is_another_run(
+    data, trained, tmp_path, capsys
+) -> None:
+    image, out = str(next((data / "images").glob("*.jpg"))), tmp_path / "out"
+    asked = [image, "--question", "Is there a mass?", "--question", "What is abnormal in this image?"]
+    assert infer(trained, out, *asked, "--limit", "1") == 0
+    assert len(rows(out / "answers.csv")) == 1
+    assert infer(trained, out, *asked) == 0
+    before = (out / "answers.csv").read_bytes()
+    assert len(rows(out / "answers.csv")) == 2
+    assert infer(trained, out, *asked) == 0
+    assert (out / "answers.csv").read_bytes() == before
+    capsys.readouterr()
+    assert infer(trained, out, image, "--question", "Is there a mass?") == 2
+    assert "holds another run (other options)" in capsys.readouterr().err
+
+
+def test_a_dry_run_writes_nothing(data, trained, tmp_path, capsys) -> None:
+    image = str(next((data / "images").glob("*.jpg")))
+    assert infer(trained, tmp_path / "out", image, "--question", "Is there a mass?", "--dry-run") == 0
+    assert "radiology_vqa_mevf" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
