@@ -304,7 +304,7 @@ def _print_tables(content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table as Grid
 
-    from medpipe.reproduction.tables import header, reference_title, rows, analysis_lines
+    from medpipe.reproduction.tables import analysis_lines, header, reference_title, rows
 
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -29,7 +29,9 @@ _KEPT = 4096  # images of one size that are kept in memory
 def stretched(path: str | Path, side: int) -> Tensor:
     """A picture as (1, side, side) display values in [0, 1], bilinear with antialiasing, whatever its proportions."""
     pixels = torch.from_numpy(np.ascontiguousarray(read_radiograph(str(path)).pixels, np.float32))
-    return F.interpolate(pixels[None, None], (side, side), mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
+    return F.interpolate(pixels[None, None], (side, side), mode="bilinear", align_corners=False, antialias=True)[
+        0
+    ].clamp(0, 1)
 
 
 _stretched = lru_cache(maxsize=_KEPT)(stretched)
