@@ -6,7 +6,13 @@ import shutil
 import pytest
 import yaml
 
-from medpipe.bundle_check import _is_plain_expression, check_bundle, require_trust, static_findings
+from medpipe.bundle_check import (
+    _is_plain_expression,
+    check_bundle,
+    metadata_schema,
+    require_trust,
+    static_findings,
+)
 from medpipe.bundles import Bundle, find_bundle, list_bundles
 from medpipe.errors import UntrustedBundleError
 
@@ -26,6 +32,41 @@ def change(bundle: Bundle, **values) -> None:
 @pytest.mark.parametrize("bundle", list_bundles(), ids=lambda bundle: bundle.name)
 def test_our_bundles_are_sound(bundle) -> None:
     assert [finding for finding in check_bundle(bundle) if finding.severity != "note"] == []
+
+
+@pytest.fixture
+def schema(tmp_path) -> str:
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(metadata_schema()))
+    return str(path)  # an existing schema file is not fetched
+
+
+@pytest.mark.parametrize("bundle", list_bundles(), ids=lambda bundle: bundle.name)
+def test_monais_metadata_check_passes_and_would_tell_a_wrong_version(bundle, schema, tmp_path) -> None:
+    from monai.bundle import verify_metadata
+
+    verify_metadata(meta_file=str(bundle.root / "configs/metadata.json"), filepath=schema)
+    (tmp_path / "metadata.json").write_text(json.dumps(bundle.metadata() | {"version": 7}))
+    with pytest.raises(ValueError, match="7 is not of type 'string'"):
+        verify_metadata(meta_file=str(tmp_path / "metadata.json"), filepath=schema)
+
+
+def _of_one_input() -> list[Bundle]:
+    """MONAI's check of networks cannot give them several inputs."""
+    return [bundle for bundle in list_bundles() if len(bundle.metadata()["network_data_format"]["inputs"]) == 1]
+
+
+@pytest.mark.parametrize("bundle", _of_one_input(), ids=lambda bundle: bundle.name)
+def test_monais_network_check_passes_and_would_tell_other_channels(bundle, tmp_path) -> None:
+    from monai.bundle import verify_net_in_out
+
+    options = {"config_file": str(bundle.root / "configs/inference.yaml"), "device": "cpu"}
+    verify_net_in_out("network_def", meta_file=str(bundle.root / "configs/metadata.json"), **options)
+    metadata = bundle.metadata()
+    metadata["network_data_format"]["outputs"]["pred"]["num_channels"] += 1
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="channel"):
+        verify_net_in_out("network_def", meta_file=str(tmp_path / "metadata.json"), **options)
 
 
 @pytest.mark.parametrize(

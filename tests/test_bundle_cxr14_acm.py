@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from medpipe.bundle_check import metadata_schema
 from medpipe.bundles import find_bundle
 from medpipe.cli.main import invoke
 from medpipe.data.nih_chestxray14 import FINDINGS
@@ -213,17 +212,6 @@ def test_the_paper_size_is_built_from_options() -> None:
         network = ContextLocalizer(backbone, "acm", context_args={"groups": 32}, num_classes=14, output_stride=32)
         with torch.no_grad():
             assert network.eval()(torch.zeros(1, 1, 448, 448)).shape == (1, 14, 14, 14)
-
-
-def test_monais_metadata_and_network_checks_pass(tmp_path) -> None:
-    from monai.bundle import verify_metadata, verify_net_in_out
-
-    root = find_bundle(NAME).root
-    schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps(metadata_schema()))
-    metadata, inference = str(root / "configs/metadata.json"), str(root / "configs/inference.yaml")
-    verify_metadata(meta_file=metadata, filepath=str(schema))  # an existing schema file is not fetched
-    verify_net_in_out("network_def", meta_file=metadata, config_file=inference, device="cpu")
 
 
 @pytest.mark.parametrize(

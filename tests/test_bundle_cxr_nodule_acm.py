@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from medpipe.bundle_check import metadata_schema
 from medpipe.bundles import find_bundle
 from medpipe.cli.main import invoke
 from medpipe.evaluation.formats.grand_challenge import read_boxes
@@ -171,17 +170,6 @@ def test_shipped_weights_find_nodules_of_a_fresh_drawing(tmp_path) -> None:
     found = {figure["name"]: figure["value"] for figure in json.loads((out / "results.json").read_text())["headline"]}
     assert found["AUC"] > 0.95
     assert found["AFROC"] > 0.85
-
-
-def test_monais_metadata_and_network_checks_pass(tmp_path) -> None:
-    from monai.bundle import verify_metadata, verify_net_in_out
-
-    root = find_bundle(NAME).root
-    schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps(metadata_schema()))
-    metadata, inference = str(root / "configs/metadata.json"), str(root / "configs/inference.yaml")
-    verify_metadata(meta_file=metadata, filepath=str(schema))  # an existing schema file is not fetched
-    verify_net_in_out("network_def", meta_file=metadata, config_file=inference, device="cpu")
 
 
 @pytest.mark.parametrize(

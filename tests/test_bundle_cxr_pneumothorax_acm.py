@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from medpipe.bundle_check import metadata_schema
 from medpipe.bundles import find_bundle
 from medpipe.cli.main import invoke
 
@@ -142,17 +141,6 @@ def test_every_rival_trains_by_one_option(data, tmp_path, context) -> None:
     arguments = ["train", NAME, f"dataset_dir={data}", f"context={context}", "max_epochs=1", "batch_size=4", *SMALL]
     assert invoke([*arguments, "-o", str(tmp_path / "out")]) == 0
     assert float(rows(tmp_path / "out" / "epochs.csv")[0]["loss"]) > 0
-
-
-def test_monais_metadata_and_network_checks_pass(tmp_path) -> None:
-    from monai.bundle import verify_metadata, verify_net_in_out
-
-    root = find_bundle(NAME).root
-    schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps(metadata_schema()))
-    metadata, inference = str(root / "configs/metadata.json"), str(root / "configs/inference.yaml")
-    verify_metadata(meta_file=metadata, filepath=str(schema))  # an existing schema file is not fetched
-    verify_net_in_out("network_def", meta_file=metadata, config_file=inference, device="cpu")
 
 
 @pytest.mark.parametrize(

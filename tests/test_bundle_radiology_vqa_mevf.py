@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from medpipe.bundle_check import metadata_schema
 from medpipe.bundles import find_bundle
 from medpipe.cli.main import invoke
 
@@ -241,14 +240,6 @@ def test_an_export_says_why_it_cannot_be_made(trained, tmp_path, capsys) -> None
     weights = f"weights={trained / 'model.pt'}"
     assert invoke(["export", NAME, weights, *SMALL, "-o", str(tmp_path / "net.onnx")]) == 2
     assert "takes whole numbers ('question'), which cannot be exported yet" in capsys.readouterr().err
-
-
-def test_monais_metadata_check_passes(tmp_path) -> None:
-    from monai.bundle import verify_metadata
-
-    schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps(metadata_schema()))
-    verify_metadata(meta_file=str(find_bundle(NAME).root / "configs/metadata.json"), filepath=str(schema))
 
 
 @pytest.mark.parametrize(

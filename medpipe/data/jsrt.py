@@ -24,10 +24,10 @@ from medpipe.io.jsrt_film import PUBLISHED_SIDE, PUBLISHED_SPACING_MM, film_side
 
 from .demographics import parse_age
 from .findings import Finding, error, info, warning
-from .lookalikes.marker import read_marker
 from .manifests import load_manifest
 from .names import some_names
 from .splits import Fractions, check_fractions, split_by_patient
+from .surveys import note_look_alike, refuse_errors, run_survey
 
 __all__ = ["NAME", "check", "prepare"]
 
@@ -88,9 +88,7 @@ def prepare(root: Path, *, seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
     """
     check_fractions(fractions)
     survey = _survey(Path(root))
-    errors = [finding.message for finding in survey.findings if finding.severity == "error"]
-    if errors:
-        raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
+    refuse_errors(root, survey.findings)
     manifest = load_manifest(NAME)
     shown = "/".join(f"{fraction:g}" for fraction in fractions)
     return {
@@ -105,19 +103,7 @@ def prepare(root: Path, *, seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
 
 
 def _survey(root: Path) -> _Survey:
-    survey = _Survey()
-    for step in (_read_marker, _read_tables, _find_films, _make_entries, _compare):
-        try:
-            survey.findings += step(root, survey)
-        except InputDataError as fault:
-            survey.findings.append(error("table", str(fault)))
-    return survey
-
-
-def _read_marker(root: Path, survey: _Survey) -> Iterator[Finding]:
-    survey.marker = read_marker(root)
-    if survey.marker is not None:
-        yield info("look_alike", f"{root} is a look-alike: {survey.marker['statement']}")
+    return run_survey(root, _Survey(), (note_look_alike, _read_tables, _find_films, _make_entries, _compare))
 
 
 def _read_tables(root: Path, survey: _Survey) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ from .lookalikes.marker import read_marker
 from .manifests import load_manifest
 from .names import nearest_names, some_names
 from .splits import PARTS, Fractions, check_fractions, split_by_patient
+from .surveys import refuse_errors
 from .tables import read_columns, read_lines
 
 __all__ = ["ALL", "BOX_GRID", "FINDINGS", "NAME", "SPLITS", "check", "prepare"]
@@ -140,9 +141,7 @@ def prepare(
         raise RequestError(f"{NAME} has no split {split!r}; expected {' or '.join(SPLITS)}")
     check_fractions(fractions)
     survey = _survey(Path(root))
-    errors = [finding.message for finding in survey.findings if finding.severity == "error"]
-    if errors:
-        raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
+    refuse_errors(root, survey.findings)
     entries = [_entry(Path(root), image, label, survey) for image in sorted(survey.files) if image in survey.rows]
     words, parts = _split(Path(root), entries, survey, seed, fractions, split)
     title = load_manifest(NAME)["title"]

@@ -21,10 +21,10 @@ from medpipe.errors import CaseError, InputDataError
 from medpipe.io.metaimage import read_metaimage_header
 
 from .findings import Finding, error, info, warning
-from .lookalikes.marker import read_marker
 from .manifests import load_manifest
 from .names import some_names
 from .splits import Fractions, check_fractions, split_by_patient
+from .surveys import note_look_alike, refuse_errors, run_survey
 from .tables import read_columns
 
 __all__ = ["NAME", "check", "prepare"]
@@ -95,9 +95,7 @@ def prepare(root: Path, *, seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
     """
     check_fractions(fractions)
     survey = _survey(Path(root))
-    errors = [finding.message for finding in survey.findings if finding.severity == "error"]
-    if errors:
-        raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
+    refuse_errors(root, survey.findings)
     manifest = load_manifest(NAME)
     present = f"{len(survey.entries):,} of the {len(survey.rows):,} images listed in {TABLE} are on disk"
     unlisted = len(survey.sizes) - len(survey.entries)
@@ -115,19 +113,9 @@ def prepare(root: Path, *, seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
 
 
 def _survey(root: Path) -> _Survey:
-    survey = _Survey()
-    for step in (_read_marker, _read_table, _find_images, _make_entries, _compare_rows, _count):
-        try:
-            survey.findings += step(root, survey)
-        except InputDataError as fault:
-            survey.findings.append(error("table", str(fault)))
-    return survey
-
-
-def _read_marker(root: Path, survey: _Survey) -> Iterator[Finding]:
-    survey.marker = read_marker(root)
-    if survey.marker is not None:
-        yield info("look_alike", f"{root} is a look-alike: {survey.marker['statement']}")
+    return run_survey(
+        root, _Survey(), (note_look_alike, _read_table, _find_images, _make_entries, _compare_rows, _count)
+    )
 
 
 def _read_table(root: Path, survey: _Survey) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from .manifests import load_manifest
 from .names import some_names
 from .registration_datalist import REFERENCE
 from .splits import PARTS, Fractions, check_fractions, split_by_patient
+from .surveys import refuse_errors
 from .volume_files import VolumeHeader, inside_hdf5, read_volume_header
 
 __all__ = ["RegistrationSet", "Survey", "by_number", "files_below", "read_json_table"]
@@ -93,9 +94,7 @@ class RegistrationSet:
         """
         check_fractions(fractions)
         survey = self._survey(Path(root))
-        errors = [finding.message for finding in survey.findings if finding.severity == "error"]
-        if errors:
-            raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
+        refuse_errors(root, survey.findings)
         manifest, marker = load_manifest(self.name), read_marker(Path(root))
         shown = "/".join(f"{fraction:g}" for fraction in fractions)
         return {

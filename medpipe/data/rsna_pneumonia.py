@@ -22,10 +22,10 @@ from medpipe.errors import InputDataError
 
 from .dicom_folders import compare_names, find_dicom_files, read_header_entries
 from .findings import Finding, error, info, warning
-from .lookalikes.marker import read_marker
 from .manifests import load_manifest
 from .names import some_names
 from .splits import Fractions, check_fractions, split_by_patient
+from .surveys import note_look_alike, refuse_errors, run_survey
 from .tables import read_columns
 
 __all__ = ["CLASSES", "NAME", "check", "prepare"]
@@ -82,9 +82,7 @@ def prepare(root: Path, *, seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
     """
     check_fractions(fractions)
     survey = _survey(Path(root))
-    errors = [finding.message for finding in survey.findings if finding.severity == "error"]
-    if errors:
-        raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
+    refuse_errors(root, survey.findings)
     manifest = load_manifest(NAME)
     present = f"{len(survey.labelled):,} of the {len(survey.boxes):,} images listed in {LABELS_TABLE} are on disk"
     shown = "/".join(f"{fraction:g}" for fraction in fractions)
@@ -101,19 +99,7 @@ def prepare(root: Path, *, seed: int = 0, fractions: Fractions = (0.7, 0.1, 0.2)
 
 
 def _survey(root: Path) -> _Survey:
-    survey = _Survey()
-    for step in (_read_marker, _read_labels, _read_classes, _read_images, _count):
-        try:
-            survey.findings += step(root, survey)
-        except InputDataError as fault:
-            survey.findings.append(error("table", str(fault)))
-    return survey
-
-
-def _read_marker(root: Path, survey: _Survey) -> Iterator[Finding]:
-    survey.marker = read_marker(root)
-    if survey.marker is not None:
-        yield info("look_alike", f"{root} is a look-alike: {survey.marker['statement']}")
+    return run_survey(root, _Survey(), (note_look_alike, _read_labels, _read_classes, _read_images, _count))
 
 
 def _read_labels(root: Path, survey: _Survey) -> Iterator[Finding]:

@@ -24,10 +24,10 @@ from medpipe.errors import InputDataError, RequestError
 from .box_fusion import OVERLAP, fuse_boxes
 from .dicom_folders import compare_names, find_dicom_files, read_header_entries
 from .findings import Finding, error, info, warning
-from .lookalikes.marker import read_marker
 from .manifests import load_manifest
 from .names import nearest_names, some_names
 from .splits import Fractions, check_fractions, split_by_patient
+from .surveys import note_look_alike, refuse_errors, run_survey
 from .tables import read_columns, read_lines
 
 __all__ = ["FINDINGS", "NAME", "NO_FINDING", "check", "prepare"]
@@ -138,9 +138,7 @@ def prepare(
         raise RequestError(f"{training_readers} and {evaluation_readers} readers; expected numbers from 1 to {READERS}")
     check_fractions(fractions)
     survey = _survey(Path(root))
-    errors = [finding.message for finding in survey.findings if finding.severity == "error"]
-    if errors:
-        raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
+    refuse_errors(root, survey.findings)
     split, parts = _split(survey, label, seed, fractions, evaluation_readers)
     parts["training"] = [_labelled(survey, entry["case"], label, training_readers) for entry in parts["training"]]
     manifest = load_manifest(NAME)
@@ -214,19 +212,7 @@ def _doubts(parts: dict[str, list[Entry]]) -> str:
 
 
 def _survey(root: Path) -> _Survey:
-    survey = _Survey()
-    for step in (_read_marker, _read_tables, _read_images, _count):
-        try:
-            survey.findings += step(root, survey)
-        except InputDataError as fault:
-            survey.findings.append(error("table", str(fault)))
-    return survey
-
-
-def _read_marker(root: Path, survey: _Survey) -> Iterator[Finding]:
-    survey.marker = read_marker(root)
-    if survey.marker is not None:
-        yield info("look_alike", f"{root} is a look-alike: {survey.marker['statement']}")
+    return run_survey(root, _Survey(), (note_look_alike, _read_tables, _read_images, _count))
 
 
 def _read_tables(root: Path, survey: _Survey) -> Iterator[Finding]:

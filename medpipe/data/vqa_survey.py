@@ -16,6 +16,7 @@ from .manifests import load_manifest
 from .names import some_names
 from .picture_files import find_pictures, unreadable_pictures
 from .splits import PARTS, Fractions
+from .surveys import refuse_errors
 from .vqa_datalist import TASK, shared_images, split_by_image
 
 __all__ = ["SPLITS", "Entry", "VqaSurvey", "find_images", "repeated_questions", "survey_folder", "vqa_datalist"]
@@ -99,9 +100,7 @@ def vqa_datalist(
     """
     if split not in (None, *SPLITS):
         raise RequestError(f"{name} has no split {split!r}; expected {' or '.join(SPLITS)}")
-    errors = [finding.message for finding in survey.findings if finding.severity == "error"]
-    if errors:
-        raise InputDataError(f"{root} cannot be prepared; mend this first:\n  " + "\n  ".join(errors))
+    refuse_errors(root, survey.findings)
     rows = {part: [row for row in survey.rows[part] if "image" in row] for part in PARTS}
     total = sum(map(len, rows.values()))
     left = sum(map(len, survey.rows.values())) - total

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
 from monai.engines import Evaluator
-from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys as Keys
 
-from medpipe.engines.case_dataset import failure_of
+from medpipe.engines.steps.one_by_one import infer_one_by_one
 from medpipe.errors import CaseFailedError
 
 __all__ = ["register_pairs"]
@@ -32,26 +30,7 @@ def register_pairs(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dict[
     Raises:
         torch.AcceleratorError: The device is in a state that every later case would fail in.
     """
-    engine.state.unread = [case for case in batch if case["status"] != "pending"]
-    engine.state.batch, engine.state.output = [], []
-    for case in batch:
-        if case["status"] != "pending":
-            continue
-        start = time.perf_counter()
-        try:
-            field = _field(engine, case)
-        except torch.AcceleratorError:
-            raise
-        except Exception as error:
-            _fail(engine, case, error)
-        else:
-            engine.state.batch.append(case)
-            engine.state.output.append({Keys.PRED: field})
-        stages = getattr(engine.network, "seconds", None) or {"network": time.perf_counter() - start}
-        case["seconds"] |= {**case.pop("stage_seconds", {}), **stages}
-    engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-    engine.fire_event(IterationEvents.MODEL_COMPLETED)
-    return engine.state.output
+    return infer_one_by_one(engine, batch, _field)
 
 
 def _field(engine: Evaluator, case: dict[str, Any]) -> torch.Tensor:
@@ -61,13 +40,3 @@ def _field(engine: Evaluator, case: dict[str, Any]) -> torch.Tensor:
     if not torch.isfinite(field).all():
         raise CaseFailedError("the registration gave displacements that are not finite")
     return field
-
-
-def _fail(engine: Evaluator, case: dict[str, Any], error: Exception) -> None:
-    if isinstance(error, torch.OutOfMemoryError):
-        torch.cuda.empty_cache()
-        case["status"], case["reason"] = "failed", f"needs more memory than {engine.state.device} has free"
-    else:
-        case["status"], case["reason"] = failure_of(error)
-    case.pop(Keys.IMAGE, None)
-    engine.state.unread = [*engine.state.unread, case]

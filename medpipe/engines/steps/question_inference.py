@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
 from monai.engines import Evaluator
-from monai.engines.utils import IterationEvents
-from monai.utils import CommonKeys as Keys
 
-from medpipe.engines.case_dataset import failure_of
+from medpipe.engines.steps.one_by_one import infer_one_by_one
 from medpipe.engines.vqa_batches import IMAGES
 from medpipe.errors import CaseFailedError
 
@@ -33,25 +30,7 @@ def answer_questions(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dic
     Raises:
         torch.AcceleratorError: The device is in a state that every later case would fail in.
     """
-    engine.state.unread = [case for case in batch if case["status"] != "pending"]
-    engine.state.batch, engine.state.output = [], []
-    for case in batch:
-        if case["status"] != "pending":
-            continue
-        start = time.perf_counter()
-        try:
-            logits = _logits(engine, case)
-        except torch.AcceleratorError:
-            raise
-        except Exception as error:
-            _fail(engine, case, error)
-        else:
-            engine.state.batch.append(case)
-            engine.state.output.append({Keys.PRED: logits})
-        case["seconds"]["network"] = time.perf_counter() - start
-    engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-    engine.fire_event(IterationEvents.MODEL_COMPLETED)
-    return engine.state.output
+    return infer_one_by_one(engine, batch, _logits)
 
 
 def _logits(engine: Evaluator, case: dict[str, Any]) -> torch.Tensor:
@@ -61,12 +40,3 @@ def _logits(engine: Evaluator, case: dict[str, Any]) -> torch.Tensor:
     if not torch.isfinite(logits).all():
         raise CaseFailedError("the network gave a score that is not finite")
     return logits
-
-
-def _fail(engine: Evaluator, case: dict[str, Any], error: Exception) -> None:
-    if isinstance(error, torch.OutOfMemoryError):
-        torch.cuda.empty_cache()
-        case["status"], case["reason"] = "failed", f"needs more memory than {engine.state.device} has free"
-    else:
-        case["status"], case["reason"] = failure_of(error)
-    engine.state.unread = [*engine.state.unread, case]
