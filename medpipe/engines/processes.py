@@ -12,6 +12,8 @@ transforms of its workers, and pads validation with cases that then count twice.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +51,9 @@ def join_processes(device: str | torch.device, alone: bool = False) -> None:
             f"{here} processes on this machine, which has {torch.cuda.device_count()} GPUs; lower --nproc-per-node"
         )
     idist.initialize("nccl" if on_gpu else "gloo")
+    # An engine and its network refer to each other and keep the group's threads, one of which aborts the process when it
+    # meets an interpreter that is ending.
+    atexit.register(gc.collect)
 
 
 def leave_processes() -> None:

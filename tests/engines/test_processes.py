@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -16,13 +17,16 @@ from torch import nn
 from medpipe.engines.processes import data_loader, data_parallel, join_processes
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(folder), str(port)]
+    program = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(folder), str(free_port())]
     run = subprocess.run(program, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     return folder
@@ -101,3 +105,19 @@ def test_one_process_is_left_as_it_is(monkeypatch) -> None:
 def test_a_last_batch_that_is_not_full_is_left_out_of_training_unless_it_is_the_only_one(cases, sizes) -> None:
     assert [len(batch) for batch in data_loader(list(range(cases)), batch_size=4, training=True)] == sizes
     assert sum(len(batch) for batch in data_loader(list(range(cases)), batch_size=4)) == cases
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed where there is /proc")
+def test_a_process_ends_without_the_threads_of_its_group() -> None:
+    program = [sys.executable, str(Path(__file__).with_name("process_that_ends.py"))]
+    common = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    common["MASTER_PORT"] = str(free_port())
+    runs = [
+        subprocess.Popen(program, env={**common, "RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    for run in runs:
+        during, after = run.communicate(timeout=120)[0].splitlines()
+        assert run.returncode == 0
+        assert "gloo" in during
+        assert "gloo" not in after
