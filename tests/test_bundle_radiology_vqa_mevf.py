@@ -32,8 +32,8 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def pretrained(data, tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pretrained")
-    maml = ["--config", "train_maml", f"meta_dir={data / 'meta/train'}", *META, *SIZES]
-    cdae = ["--config", "train_cdae", f"images_dir={data / 'unlabeled'}", "max_epochs=2", *SIZES]
+    maml = ["--config", "train_maml", f"meta={data / 'meta/train'}", *META, *SIZES]
+    cdae = ["--config", "train_cdae", f"images={data / 'unlabeled'}", "max_epochs=2", *SIZES]
     for name, arguments in (("maml", maml), ("cdae", cdae)):
         assert invoke(["train", NAME, *arguments, "-o", str(folder / name)]) == 0
     return {name: folder / name for name in ("maml", "cdae")}
@@ -63,6 +63,17 @@ def test_pretraining_tells_how_well_episodes_are_answered_and_how_much_noise_is_
     assert errors[1] < errors[0]
 
 
+def test_pretraining_takes_a_manifest_in_the_place_of_folders(data, tmp_path) -> None:
+    manifest = tmp_path / "meta.json"
+    annotate = ["data", "annotate", str(data / "datalist.json"), "--unlabelled", str(data / "unlabeled")]
+    assert invoke([*annotate, "-o", str(manifest)]) == 0
+    maml = ["--config", "train_maml", f"meta={manifest}", *META, *SIZES, "first_order=true"]
+    cdae = ["--config", "train_cdae", f"images={manifest}", "max_epochs=1", *SIZES]
+    for name, arguments in (("maml", maml), ("cdae", cdae)):
+        assert invoke(["train", NAME, *arguments, "-o", str(tmp_path / name)]) == 0
+        assert (tmp_path / name / "model.pt").is_file()
+
+
 def test_training_starts_from_both_pretrained_encoders(data, pretrained, tmp_path) -> None:
     options = [f"pretrained_{name}={folder / 'model.pt'}" for name, folder in pretrained.items()]
     frozen = [*options, "freeze_encoders=true", "max_epochs=1"]
@@ -72,6 +83,22 @@ def test_training_starts_from_both_pretrained_encoders(data, pretrained, tmp_pat
         before = torch.load(pretrained[name] / "model.pt", weights_only=True)
         for key in (key for key in before if "running" not in key and "batches" not in key):
             assert torch.equal(after[f"visual.{part}.{key}"], before[key])
+
+
+@pytest.mark.parametrize("encoders", ["none", "resnet34"])
+def test_what_the_paper_compares_with_is_trained_and_answers(data, tmp_path, encoders) -> None:
+    options = [*SMALL, f"encoders={encoders}"]
+    train = ["train", NAME, f"dataset_dir={data}", "max_epochs=1", *options, "-o", str(tmp_path / "t")]
+    assert invoke(train) == 0
+    state = torch.load(tmp_path / "t" / "model.pt", weights_only=True)
+    assert any(name.startswith("visual.") for name in state) is (encoders != "none")
+    image = str(next((data / "images").glob("*.jpg")))
+    asked = [image, "--question", "Is there a mass?", f"weights={tmp_path / 't' / 'model.pt'}"]
+    assert invoke(["infer", NAME, *asked, *options, "-o", str(tmp_path / "out")]) == 0
+    assert len(rows(tmp_path / "out" / "answers.csv")) == 1
+    pictures = list((tmp_path / "out").rglob("image.png"))
+    assert len(pictures) == (0 if encoders == "none" else 1)  # a network that sees no image shows none
+    assert invoke(["infer", NAME, *asked, *SMALL, "-o", str(tmp_path / "other")]) == 2
 
 
 def test_weights_are_those_of_the_last_epoch_and_their_vocabularies_lie_beside_them(trained) -> None:
@@ -213,6 +240,7 @@ def test_another_bundle_takes_no_question(tmp_path, capsys) -> None:
     [
         ("large_side=30", "divisible by 4"),
         ("attention=none", "attention"),
+        ("pretrained_imagenet=gone.pth", "pretrained_imagenet=gone.pth: this choice of encoders has no such part"),
         ("unknown=no", "unk or last_word"),
         ("min_count=9999", "smaller min_count"),
         ("pretrained_maml=gone.pt", "weight file 'gone.pt' cannot be read"),
@@ -228,7 +256,7 @@ def test_options_of_the_training_that_do_not_fit_are_refused_before_anything_is_
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("config", "option"), [("train_maml", "meta_dir"), ("train_cdae", "images_dir")])
+@pytest.mark.parametrize(("config", "option"), [("train_maml", "meta"), ("train_cdae", "images")])
 def test_pretraining_without_pictures_says_what_it_expects(tmp_path, capsys, config, option) -> None:
     arguments = ["train", NAME, "--config", config, f"{option}={tmp_path}", "-o", str(tmp_path / "out")]
     assert invoke(arguments) == 2

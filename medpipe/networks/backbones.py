@@ -35,6 +35,7 @@ BACKBONES: dict[str, str | None] = {
     "resnet11_quarter": None,
     "resnet14_quarter": None,
     "resnet18": "resnet18.tv_in1k",
+    "resnet34": "resnet34.tv_in1k",
     "resnet50": "resnet50.tv_in1k",
     "resnet101": "resnet101.tv_in1k",
     "resnext101_32x8d": "resnext101_32x8d.tv_in1k",

@@ -19,6 +19,7 @@ from .blocks.bilinear_attention import BilinearAttentionNetwork
 from .blocks.question_encoder import QuestionEncoder, WordEmbedding
 from .blocks.stacked_attention import StackedAttention
 from .choices import choose
+from .imagenet_features import IMAGENET, ImageNetFeatures
 
 __all__ = [
     "ATTENTION",
@@ -31,11 +32,12 @@ __all__ = [
 ]
 
 ATTENTION = ("san", "ban")
-ENCODERS = ("both", "maml", "cdae")
+ENCODERS = ("both", "maml", "cdae", *IMAGENET, "none")
 VISUAL_TOKENS = ("one", "grid")
 
 _META_SIDE, _DENOISING_SIDE = 84, 128
 _CODE_CHANNELS, _CODE_STRIDE = 16, 4
+_PHOTOGRAPH_SIDE = 32  # least rows and columns that networks for photographs can halve five times
 
 
 class MetaEncoder(nn.Module):
@@ -132,20 +134,28 @@ class DenoisingAutoencoder(nn.Module):
 
 
 class EnhancedFeatures(nn.Module):
-    """Visual tokens of an image from one or both encoders.
+    """Visual tokens of an image from one or both encoders, or from what the paper compares them with.
 
     Args:
-        encoders: ``both``, ``maml`` or ``cdae``.
-        features: Of each encoder.
+        encoders: ``both``, ``maml`` or ``cdae``; ``vgg16`` or ``resnet34`` for a network for photographs; ``none`` for one token
+            of zeros, whatever the image.
+        features: Of the meta-learned encoder, and of the auto-encoder.
         denoising_side: Rows and columns of the auto-encoder's images.
-        tokens: ``one``, as published; or ``grid``: the places of the meta-learned map, each beside the auto-encoder's feature.
+        tokens: ``one``, as published; or ``grid``: the places of the meta-learned map, each beside the auto-encoder's feature, or
+            those of the map of the network for photographs.
+
+    Attributes:
+        images: Which of the two images are looked at: "small", "large".
 
     Raises:
-        ValueError: A name is unknown, or a grid is asked for without the meta-learned network.
+        ValueError: A name is unknown, or a grid is asked for without a map, or images are too small for a network for photographs.
 
     Shape:
-        Images (B, 1, 84, 84) and (B, 1, 128, 128) to (B, 1, width), or (B, 36, width); what is not used may be None.
+        Images (B, 1, 84, 84) and (B, 1, 128, 128) to (B, 1, width), or (B, 36, width); what is not used may be None. A network
+        for photographs takes the larger one, whose grid has 16 places. ``none`` gives (1, 1, width).
     """
+
+    nothing: Tensor
 
     def __init__(
         self,
@@ -158,36 +168,57 @@ class EnhancedFeatures(nn.Module):
         super().__init__()
         choose("set of encoders", encoders, ENCODERS)
         choose("kind of visual tokens", tokens, VISUAL_TOKENS)
-        if tokens == "grid" and encoders == "cdae":
-            raise ValueError("a grid of visual tokens needs the meta-learned encoder; give encoders='both' or 'maml'")
+        if tokens == "grid" and encoders in ("cdae", "none"):
+            raise ValueError(
+                f"a grid of visual tokens needs an encoder with a map, and encoders={encoders} has none; give encoders=both, "
+                f"maml, {' or '.join(IMAGENET)}"
+            )
+        if encoders in IMAGENET and denoising_side < _PHOTOGRAPH_SIDE:
+            raise ValueError(
+                f"encoders={encoders} needs images of {_PHOTOGRAPH_SIDE} or more rows, found {denoising_side}; give a larger "
+                "large_side"
+            )
         self.tokens = tokens
-        self.meta = MetaEncoder(channels=features) if encoders != "cdae" else None
-        self.autoencoder = DenoisingAutoencoder() if encoders != "maml" else None
-        self.width = features * (2 if encoders == "both" else 1)
+        self.meta = MetaEncoder(channels=features) if encoders in ("both", "maml") else None
+        self.autoencoder = DenoisingAutoencoder() if encoders in ("both", "cdae") else None
+        self.photographs = ImageNetFeatures(encoders) if encoders in IMAGENET else None
+        if self.photographs is not None:
+            self.width = self.photographs.features
+        else:
+            self.width = max(1, features * sum(part is not None for part in (self.meta, self.autoencoder)))
         code = _CODE_CHANNELS * (denoising_side // _CODE_STRIDE) ** 2
         self.convert = nn.Linear(code, features) if self.autoencoder is not None else None
+        self.register_buffer("nothing", torch.zeros(1, 1, 1), persistent=False)
+        uses = {"small": self.meta is not None, "large": (self.autoencoder or self.photographs) is not None}
+        self.images = tuple(name for name, used in uses.items() if used)
 
     def forward(self, small: Tensor | None, large: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The tokens, and in training the auto-encoder's reconstruction of its image.
 
         Args:
             small: For the meta-learned encoder.
-            large: For the auto-encoder.
+            large: For the auto-encoder, or for a network for photographs.
 
         Raises:
             ValueError: An image is missing that an encoder needs.
         """
+        if self.photographs is not None:
+            return self._of_map(self.photographs(_given(large, "128 x 128"))), None
         parts: list[Tensor] = []
         if self.meta is not None:
-            found = self.meta.maps(_given(small, "84 x 84")).flatten(2).transpose(1, 2)  # (B, places, features)
-            parts.append(found if self.tokens == "grid" else found.mean(dim=1, keepdim=True))
+            parts.append(self._of_map(self.meta.maps(_given(small, "84 x 84"))))
         reconstruction = None
         if self.autoencoder is not None and self.convert is not None:
             code = self.autoencoder.encode(_given(large, "128 x 128"))
             reconstruction = self.autoencoder.decode(code) if self.training else None
             feature = self.convert(code.flatten(1))[:, None]
             parts.append(feature.expand(-1, parts[0].shape[1], -1) if parts else feature)
-        return torch.cat(parts, dim=2), reconstruction
+        return torch.cat(parts, dim=2) if parts else self.nothing, reconstruction
+
+    def _of_map(self, found: Tensor) -> Tensor:
+        """All places of a map (B, features, rows, columns), or their mean: (B, places, features)."""
+        places = found.flatten(2).transpose(1, 2)
+        return places if self.tokens == "grid" else places.mean(dim=1, keepdim=True)
 
 
 def _given(images: Tensor | None, size: str) -> Tensor:
@@ -206,7 +237,8 @@ class MEVF(nn.Module):
         words: Number of words of the question vocabulary, without padding.
         answers: Number of candidates.
         attention: ``san`` or ``ban``.
-        encoders: ``both``, ``maml`` or ``cdae``.
+        encoders: ``both``, ``maml`` or ``cdae``; ``vgg16`` or ``resnet34``, which the paper compares with; ``none`` to answer from
+            the question alone.
         rnn: ``lstm`` or ``gru``.
         hidden: Numbers per question state and joint feature.
         hops: Of ``san``.
@@ -215,8 +247,8 @@ class MEVF(nn.Module):
         dimensions: Of each word table.
         augmenting: Whether words have a second table.
         train_augmenting: Whether the second table is trained.
-        features: Of each encoder.
-        denoising_side: Rows and columns of the auto-encoder's images.
+        features: Of the meta-learned encoder, and of the auto-encoder.
+        denoising_side: Rows and columns of the larger images.
         visual_tokens: ``one``, as published; or ``grid``.
 
     Raises:
@@ -264,7 +296,7 @@ class MEVF(nn.Module):
         """The joint feature, (B, hidden), and the reconstruction in training."""
         tokens, reconstruction = self.visual(small, large)
         states = self.question(self.embedding(questions))
-        return self.fusion(tokens, None, states), reconstruction
+        return self.fusion(tokens.expand(len(states), -1, -1), None, states), reconstruction
 
     def forward(
         self, questions: Tensor, small: Tensor | None = None, large: Tensor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,8 +13,11 @@ from medpipe.errors import RequestError
 from medpipe.networks.mevf import MEVF
 from medpipe.networks.mevf_weights import import_cdae_state_dict, import_maml_weights
 from medpipe.networks.state_dicts import check_state_dict, read_state_dict
+from medpipe.networks.weights import load_backbone
 
 __all__ = ["start_mevf"]
+
+_log = logging.getLogger(__name__)
 
 State = Mapping[str, Tensor]
 
@@ -31,6 +35,7 @@ def start_mevf(
     maml: str | Path | None = None,
     maml_arrays: Mapping[str, Any] | None = None,
     cdae: str | Path | None = None,
+    imagenet: str | Path | None = None,
     tables: Tables | None = None,
     carry_norms: bool = True,
     freeze_encoders: bool = False,
@@ -42,9 +47,11 @@ def start_mevf(
         maml: Weights of the meta-learned encoder: model.pt of train_maml, or the authors' pretrained_maml.weights.
         maml_arrays: Content of ``maml`` where it is the authors' file.
         cdae: Weights of the auto-encoder: model.pt of train_cdae, or the authors' pretrained_ae.pth.
+        imagenet: Weights of VGG-16 or ResNet-34 as torchvision has them; without them such an encoder starts at random, which is
+            logged as a warning.
         tables: Vectors of the words.
         carry_norms: Take the normalisations of ``maml`` along, and not its convolutions alone.
-        freeze_encoders: Do not train the encoders on.
+        freeze_encoders: Do not train the encoders on; the layer from the auto-encoder's code to its feature still is.
 
     Returns:
         The same network.
@@ -62,10 +69,16 @@ def start_mevf(
         autoencoder = _part(network.visual.autoencoder, f"pretrained_cdae={cdae}")
         convert = lambda found: import_cdae_state_dict(found, autoencoder) if "conv1.weight" in found else found  # noqa: E731
         autoencoder.load_state_dict(_state(cdae, autoencoder, "pretrained_cdae", convert))
+    if imagenet is not None:
+        load_backbone(_part(network.visual.photographs, f"pretrained_imagenet={imagenet}"), imagenet)
+    elif network.visual.photographs is not None:
+        _log.warning(
+            "the network for photographs starts at random; give pretrained_imagenet=FILE, weights of torchvision"
+        )
     if tables is not None:
         second = None if network.embedding.augmenting is None else tables.augmenting
         network.embedding.set_tables(tables.words, second)
-    for part in (network.visual.meta, network.visual.autoencoder):
+    for part in (network.visual.meta, network.visual.autoencoder, network.visual.photographs):
         if freeze_encoders and part is not None:
             part.requires_grad_(False)
     return network

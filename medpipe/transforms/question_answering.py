@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,12 @@ ANSWERS = 5
 
 
 def question_training(
-    questions: QuestionVocabulary, answers: AnswerVocabulary, *, small_side: int = 84, large_side: int = 128
+    questions: QuestionVocabulary,
+    answers: AnswerVocabulary,
+    *,
+    small_side: int = 84,
+    large_side: int = 128,
+    images: Sequence[str] = ("small", "large"),
 ) -> Compose:
     """Tokens, images and target of an entry of a datalist, and nothing else of it, so that entries can be stacked.
 
@@ -31,11 +36,12 @@ def question_training(
         answers: The candidates.
         small_side: Rows and columns of the images of the meta-learned encoder.
         large_side: The same of the auto-encoder's, divisible by 4.
+        images: Which of the two are made; without any, no file is read.
 
     Raises:
         ValueError: A side is too small, or not divisible.
     """
-    sides = _checked(small_side, large_side)
+    sides = _sides(small_side, large_side, images)
     return Compose(
         [vqa_preprocessing(questions, answers, sides=sides), SelectItemsd(keys=["tokens", *sides, "target"])]
     )
@@ -52,21 +58,32 @@ def picture_training(side: int = 128) -> Compose:
 
 
 def question_case_preprocessing(
-    questions: QuestionVocabulary, *, small_side: int = 84, large_side: int = 128, picture_size: int = 512
+    questions: QuestionVocabulary,
+    *,
+    small_side: int = 84,
+    large_side: int = 128,
+    images: Sequence[str] = ("small", "large"),
+    picture_size: int = 512,
 ) -> Compose:
-    """Tokens and images of a case of a run, and a picture for people.
+    """Tokens and images of a case of a run, and a picture for people, unless no image is made.
 
     Args:
         questions: The words.
         small_side: As for ``question_training``.
         large_side: As for ``question_training``.
+        images: As for ``question_training``.
         picture_size: Longer side of the picture.
 
     Raises:
         ValueError: A side is too small, or not divisible.
     """
-    sides = _checked(small_side, large_side)
-    return Compose([_Picture(picture_size), vqa_preprocessing(questions, sides=sides)])
+    sides = _sides(small_side, large_side, images)
+    picture = [_Picture(picture_size)] if sides else []
+    return Compose([*picture, vqa_preprocessing(questions, sides=sides)])
+
+
+def _sides(small: int, large: int, images: Sequence[str]) -> dict[str, int]:
+    return {name: side for name, side in _checked(small, large).items() if name in images}
 
 
 def _checked(small: int, large: int) -> dict[str, int]:

@@ -110,6 +110,35 @@ def test_one_encoder_needs_its_image_alone(encoders: str, needs: str) -> None:
         net(questions, None, None)
 
 
+@pytest.mark.parametrize("attention", ["san", "ban"])
+def test_without_encoders_the_question_alone_is_answered_and_regions_get_no_gradient(attention: str) -> None:
+    net, (questions, image, large) = small(encoders="none", attention=attention), batch()
+    assert parameters(net.visual) == 0
+    assert net.visual.images == ()
+    output = net(questions)
+    assert set(output) == {"logits"}
+    output["logits"].square().sum().backward()
+    moved = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    assert "question.rnn.weight_hh_l0" in moved
+    seen = ("fusion.keys.", "fusion.attention.regions.linear.parametrizations")
+    assert not [name for name in moved if name.startswith(seen)]
+    net.eval()
+    assert torch.equal(net(questions), net(questions, image, large))
+    assert not torch.equal(net(questions), net(questions.flip(1)))
+
+
+@pytest.mark.parametrize(("encoders", "count"), [("vgg16", 14_714_688), ("resnet34", 21_284_672)])
+@pytest.mark.parametrize(("tokens", "places"), [("one", 1), ("grid", 16)])
+def test_a_network_for_photographs_takes_the_large_image(encoders: str, count: int, tokens: str, places: int) -> None:
+    net, (questions, _, large) = small(encoders=encoders, visual_tokens=tokens), batch()
+    assert parameters(net.visual) == count
+    assert net.visual.images == ("large",)
+    assert net.visual(None, large)[0].shape == (2, places, 512)
+    assert net(questions, None, large)["logits"].shape == (2, 4)
+    with pytest.raises(ValueError, match="images of 128 x 128 are missing"):
+        net(questions)
+
+
 def test_a_grid_has_36_tokens_whose_mean_is_the_one_token() -> None:
     torch.manual_seed(0)
     one, grid = EnhancedFeatures().eval(), EnhancedFeatures(tokens="grid").eval()
@@ -152,7 +181,9 @@ def test_weights_survive_saving(tmp_path: Path) -> None:
         ({"attention": "bann"}, "unknown attention 'bann'.*did you mean 'ban'"),
         ({"encoders": "all"}, "unknown set of encoders 'all'"),
         ({"visual_tokens": "grids"}, "did you mean 'grid'"),
-        ({"visual_tokens": "grid", "encoders": "cdae"}, "needs the meta-learned encoder"),
+        ({"visual_tokens": "grid", "encoders": "cdae"}, "encoders=cdae has none; give encoders=both, maml, vgg16"),
+        ({"visual_tokens": "grid", "encoders": "none"}, "encoders=none has none"),
+        ({"encoders": "vgg16", "denoising_side": 28}, "32 or more rows, found 28; give a larger large_side"),
         ({"rnn": "rnn"}, "unknown recurrent layer"),
     ],
 )

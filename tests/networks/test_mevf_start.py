@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from medpipe.errors import RequestError
+from medpipe.networks.imagenet_features import ImageNetFeatures
 from medpipe.networks.mevf import MEVF, DenoisingAutoencoder, MetaEncoder
 from medpipe.networks.mevf_start import start_mevf
 
@@ -72,6 +73,20 @@ def test_word_tables_are_set_and_encoders_are_frozen() -> None:
     assert frozen == {name for name, _ in found.named_parameters() if name.startswith(("visual.meta.", "visual.auto"))}
 
 
+def test_a_network_for_photographs_starts_from_a_file_and_says_where_it_has_none(tmp_path, caplog) -> None:
+    torch.manual_seed(1)
+    given = {**ImageNetFeatures("resnet34").backbone.state_dict(), "fc.weight": torch.zeros(2, 2)}
+    torch.save(given, tmp_path / "r.pth")
+    options = {"encoders": "resnet34", "denoising_side": 32}
+    found = start_mevf(network(**options), imagenet=tmp_path / "r.pth", freeze_encoders=True)
+    assert found.visual.photographs is not None
+    assert torch.equal(found.visual.photographs.backbone.state_dict()["conv1.weight"], given["conv1.weight"])
+    assert not any(parameter.requires_grad for parameter in found.visual.photographs.parameters())
+    assert not caplog.records
+    start_mevf(network(**options))
+    assert "starts at random; give pretrained_imagenet=FILE" in caplog.text
+
+
 def test_what_does_not_fit_is_named(tmp_path) -> None:
     file = saved(tmp_path / "m.pt", MetaEncoder(channels=6))
     with pytest.raises(RequestError, match=r"pretrained_maml '.*m\.pt'.*of another shape.*features="):
@@ -81,3 +96,7 @@ def test_what_does_not_fit_is_named(tmp_path) -> None:
     (tmp_path / "text.pt").write_text("no weights")
     with pytest.raises(RequestError, match=r"pretrained_cdae '.*text\.pt'"):
         start_mevf(network(), cdae=tmp_path / "text.pt")
+    with pytest.raises(RequestError, match=r"pretrained_imagenet=.*change encoders="):
+        start_mevf(network(), imagenet=file)
+    with pytest.raises(RequestError, match=r"pretrained weights '.*m\.pt'.*missing"):
+        start_mevf(network(encoders="resnet34", denoising_side=32), imagenet=file)

@@ -51,6 +51,18 @@ def test_a_case_gets_a_picture_in_its_proportions(image) -> None:
     assert (found["rows"], found["columns"]) == (64, 128)
 
 
+def test_images_that_no_encoder_takes_are_not_made_and_without_any_no_file_is_read(image) -> None:
+    entry = {"image": image, "question": "is it", "answers": ["No"]}
+    assert set(question_training(WORDS, ANSWERS, small_side=16, images=("small",))(entry)) == {
+        "tokens",
+        "small",
+        "target",
+    }
+    gone = {**entry, "image": "gone.png"}
+    assert set(question_training(WORDS, ANSWERS, images=())(gone)) == {"tokens", "target"}
+    assert set(question_case_preprocessing(WORDS, images=())(gone)) == {*gone, "tokens"}
+
+
 def test_a_picture_without_a_label_is_stretched(image) -> None:
     assert tuple(picture_training(16)({"image": image})["image"].shape) == (1, 16, 16)
 

@@ -24,7 +24,7 @@ class QuestionRecorder:
 
     Args:
         run_folder: Where to write; started before the engine runs.
-        pictures: Write each case's "picture" (cases/<case>/image.png).
+        pictures: Write each case's "picture" (cases/<case>/image.png), where it has one.
     """
 
     def __init__(self, run_folder: RunFolder, *, pictures: bool = True) -> None:
@@ -55,7 +55,7 @@ class QuestionRecorder:
         facts["question"] = self.run_folder.hide(str(case["question"]))
         if output is not None:
             facts["answers"] = output["answers"]
-            if self.pictures:
+            if self.pictures and "picture" in case:
                 draw_marks(self.run_folder.case_folder(case["case"]) / "image.png", case["picture"], [], scale=1)
         self.run_folder.record(
             CaseResult(

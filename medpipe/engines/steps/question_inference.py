@@ -22,7 +22,7 @@ def answer_questions(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dic
 
     Args:
         engine: A MONAI evaluator made with ``decollate=False``, whose network takes questions and images of two sizes.
-        batch: Cases as ``CaseDataset`` gives them, with "tokens", "small" and "large".
+        batch: Cases as ``CaseDataset`` gives them, with "tokens", and "small" and "large" as far as the network takes them.
 
     Returns:
         One dictionary with "pred", logits (candidates,), per pending case.
@@ -34,7 +34,10 @@ def answer_questions(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dic
 
 
 def _logits(engine: Evaluator, case: dict[str, Any]) -> torch.Tensor:
-    inputs = [torch.as_tensor(case[name])[None].to(engine.state.device) for name in ("tokens", *IMAGES)]
+    inputs = [
+        torch.as_tensor(case[name])[None].to(engine.state.device) if name in case else None
+        for name in ("tokens", *IMAGES)
+    ]
     with engine.mode(engine.network):
         logits: torch.Tensor = engine.network(*inputs)[0].float().cpu()
     if not torch.isfinite(logits).all():
