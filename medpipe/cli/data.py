@@ -1,4 +1,4 @@
-"""medpipe data check, prepare and synth"""
+"""medpipe data check, prepare, annotate and synth"""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def prepare(
     from inspect import signature
 
     from medpipe.data import dataset_reader
-    from medpipe.data.datalist import write_datalist
-    from medpipe.data.registration_datalist import write_registration_datalist
-    from medpipe.data.vqa_datalist import TASK, write_vqa_datalist
+    from medpipe.data.any_datalist import is_about_questions, write_any_datalist
 
     if output.exists():
         raise RequestError(f"'{output}' exists; name a new file")
@@ -84,15 +82,68 @@ def prepare(
     if "split" in options and "split" not in taken:
         raise RequestError(f"data set '{name}' has no split of the name {split!r}; give parts such as 0.7,0.1,0.2")
     datalist = reader.prepare(_folder(root), **options)
-    questions = datalist.get("task") == TASK
-    write = write_registration_datalist if "pairs" in datalist else write_vqa_datalist if questions else write_datalist
-    write(datalist, output)
+    write_any_datalist(datalist, output)
     counts = {section: len(datalist.get(section, [])) for section in ("training", "validation", "test")}
     if as_json:
-        show_json({"datalist": str(output), "questions" if questions else "images": counts})
+        show_json({"datalist": str(output), "questions" if is_about_questions(datalist) else "images": counts})
     else:
         say(f"{output}: " + ", ".join(f"{number} {section}" for section, number in counts.items()))
         say(f"Split: {datalist['split']}")
+
+
+@app.command()
+def annotate(
+    source: Annotated[
+        Path, typer.Argument(help="Datalist of questions; or a folder with train/<class>/ and train_unlabel/.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write (JSON, must not exist).")],
+    dataset_dir: Annotated[
+        Path | None, typer.Option("--dataset-dir", help="Folder that a datalist's paths start from (default: its own).")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option("--unlabelled", help="Folder of further images without questions, below the former.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a manifest of images with coarse classes, for meta-learning (MEVF, MMQ).
+
+    From a datalist, the class (head, chest or abdomen; normal, abnormality present or abnormal organ) is guessed by the words
+    of the training questions and their answers. Such classes are noisy; the manifest gives the reason for each.
+
+    Examples:
+
+    [bold]medpipe data annotate rad/datalist.json --unlabelled rad/unlabeled -o rad/meta.json[/bold]
+
+    [bold]medpipe data annotate pathvqa_maml/t0 -o meta.json[/bold]
+    """
+    from collections import Counter
+
+    from medpipe.data.meta_annotation import annotate_datalist
+    from medpipe.data.meta_manifest import meta_images, picture_paths, write_meta_manifest
+
+    if output.exists():
+        raise RequestError(f"'{output}' exists; name a new file")
+    if not output.parent.is_dir():
+        raise RequestError(f"folder '{output.parent}' does not exist")
+    if source.is_file():
+        root = _folder(dataset_dir or source.parent)
+        manifest = annotate_datalist(source, root, picture_paths(_folder(unlabelled)) if unlabelled else ())
+    elif dataset_dir or unlabelled:
+        raise RequestError(
+            "--dataset-dir and --unlabelled go with a datalist; a folder has its classes in train/<class>/"
+        )
+    else:
+        manifest = meta_images(_folder(source))
+    write_meta_manifest(manifest, output)
+    left = Counter(image.reason.partition(":")[0] for image in manifest.images if image.label is None)
+    if as_json:
+        show_json({"manifest": str(output), "classes": manifest.counts(), "without_class": dict(left)})
+        return
+    say(f"{output}: {len(manifest.images)} images; the classes come from {manifest.source}")
+    for name, count in manifest.counts().items():
+        say(f"{count:6}  {name}")
+    for reason, count in left.most_common():
+        say(f"{count:6}  without a class: {reason}")
 
 
 @app.command()

@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from medpipe.errors import InputDataError
-
-from .picture_files import SUFFIXES
-
-__all__ = ["Episode", "images_by_class", "sample_episode"]
+__all__ = ["Episode", "sample_episode"]
 
 
 @dataclass(frozen=True)
@@ -30,28 +25,6 @@ class Episode:
     classes: tuple[str, ...]
     support: tuple[tuple[str, int], ...]
     query: tuple[tuple[str, int], ...]
-
-
-def images_by_class(folder: str | Path) -> dict[str, list[str]]:
-    """JPEG and PNG files of the folders in ``folder``, each named as a class; in order of the names.
-
-    Raises:
-        InputDataError: There are fewer than 2 classes, or fewer than 2 images of one.
-    """
-    root = Path(folder)
-    found = {
-        path.name: sorted(str(image) for image in path.iterdir() if image.suffix.lower() in SUFFIXES)
-        for path in (sorted(root.iterdir()) if root.is_dir() else [])
-        if path.is_dir()
-    }
-    if len(found) < 2:
-        raise InputDataError(f"'{root}' holds {len(found)} folders of classes; expected <class>/<image> for 2 or more")
-    few = [name for name, images in found.items() if len(images) < 2]
-    if few:
-        raise InputDataError(
-            f"'{root / few[0]}' holds fewer than 2 images; an episode learns from one and asks another"
-        )
-    return found
 
 
 def sample_episode(

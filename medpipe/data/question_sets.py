@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medpipe.data.picture_files import SUFFIXES
+from medpipe.data.meta_manifest import picture_paths
 from medpipe.data.plain_pickles import read_plain_pickle
 from medpipe.data.vqa_datalist import load_vqa_datalist, vqa_entries
 from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary, augmenting_table, read_glove
@@ -22,7 +22,6 @@ __all__ = [
     "answer_vocabulary",
     "arrays_of",
     "file_hashes",
-    "files_fingerprint",
     "pictures_of_part",
     "question_vocabulary",
     "questions_if_any",
@@ -205,11 +204,11 @@ def vocabulary_hashes(questions: QuestionVocabulary, answers: AnswerVocabulary) 
     }
 
 
-def pictures_of_part(folder: str | Path, part: str, *, test_fraction: float = 0.2, seed: int = 0) -> list[Entry]:
-    """Pictures (JPEG, PNG, DICOM by their suffixes) anywhere in a folder, divided by chance into training and test.
+def pictures_of_part(source: str | Path, part: str, *, test_fraction: float = 0.2, seed: int = 0) -> list[Entry]:
+    """Pictures (JPEG, PNG, DICOM by their suffixes), divided by chance into training and test.
 
     Args:
-        folder: Of unlabelled images.
+        source: A folder, searched with all its folders; or a manifest of meta-data, whose classes do not matter here.
         part: "training" or "test".
         test_fraction: Share of the test, above 0 and below 1; of two or more pictures each part has at least one.
         seed: Of the division, which depends on the names alone.
@@ -219,34 +218,17 @@ def pictures_of_part(folder: str | Path, part: str, *, test_fraction: float = 0.
 
     Raises:
         RequestError: The part or the fraction is wrong.
-        InputDataError: The folder holds fewer than two pictures.
+        InputDataError: The source holds fewer than two pictures, or the manifest is wrong.
     """
     if part not in ("training", "test"):
         raise RequestError(f"part must be training or test, found {part!r}")
     if not 0 < test_fraction < 1:
         raise RequestError(f"test_fraction must be above 0 and below 1, found {test_fraction}")
-    root = Path(folder)
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in (*SUFFIXES, ".dcm") and path.is_file())
+    found = picture_paths(source)
     if len(found) < 2:
         raise InputDataError(
-            f"folder '{root}' holds {len(found)} pictures (.jpg, .png, .dcm); expected two or more without labels"
+            f"'{source}' holds {len(found)} pictures (.jpg, .png, .dcm); expected two or more, in a folder or a manifest"
         )
     count = min(max(1, round(len(found) * test_fraction)), len(found) - 1)
     test = set(np.random.default_rng(seed).permutation(len(found))[:count].tolist())
     return [{"image": str(path)} for place, path in enumerate(found) if (place in test) == (part == "test")]
-
-
-def files_fingerprint(folder: str | Path, suffixes: Sequence[str] = (*SUFFIXES, ".dcm")) -> str:
-    """A hash of the names and sizes of the pictures in a folder, which tells one set of them from another.
-
-    Args:
-        folder: Searched with all its folders.
-        suffixes: Of the files that count, in lower case.
-    """
-    root, digest = Path(folder), hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in suffixes and path.is_file():
-            digest.update(
-                f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode("utf-8", "surrogateescape")
-            )
-    return digest.hexdigest()

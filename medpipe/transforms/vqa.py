@@ -107,7 +107,7 @@ class EpisodeBatches(Dataset[dict[str, Tensor]]):
     A batch has "support" (episodes, N, 1, side, side) and "query" with "support_label" and "query_label" (episodes, N).
 
     Args:
-        images: Class -> its image files (``medpipe.data.episodes.images_by_class``).
+        images: Class -> its image files (``medpipe.data.meta_manifest.images_by_class``).
         batches: Per epoch.
         episodes: Per batch.
         ways: Classes of an episode.

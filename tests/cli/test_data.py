@@ -91,3 +91,27 @@ def test_questions_go_from_a_look_alike_to_a_datalist_by_image_or_as_published(t
     assert invoke(again) == 0
     assert json.loads(capsys.readouterr().out)["questions"] == {"training": 78, "validation": 0, "test": 0}
     assert invoke(["data", "check", "vqa_rad", str(root)]) == 0
+
+
+def test_images_are_annotated_from_questions_or_folders_into_a_manifest_with_counts(tmp_path, capsys) -> None:
+    root = tmp_path / "set"
+    assert invoke(["data", "synth", "vqa_rad", str(root), "--cases", "18", "--size", "64", "--workers", "1"]) == 0
+    prepare = ["data", "prepare", "vqa_rad", str(root), "-o", str(root / "datalist.json"), "--split", "published"]
+    assert invoke(prepare) == 0
+    capsys.readouterr()
+    annotate = ["data", "annotate", str(root / "datalist.json"), "--unlabelled", str(root / "unlabeled")]
+    assert invoke([*annotate, "-o", str(root / "meta.json"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == dict.fromkeys(sorted(found["classes"]), 2)
+    assert (len(found["classes"]), found["without_class"]) == (9, {"no question": 18})
+    assert invoke(["data", "annotate", str(root), "-o", str(tmp_path / "folders.json")]) == 0
+    assert "18  without a class: folder without classes" in capsys.readouterr().err
+    assert "root" not in json.loads((root / "meta.json").read_text())
+    for arguments, message in (
+        ([str(root), "-o", str(root / "meta.json")], "exists; name a new file"),
+        ([str(tmp_path / "none"), "-o", str(tmp_path / "a.json")], "is not a folder"),
+        ([str(root), "--unlabelled", str(root), "-o", str(tmp_path / "a.json")], "go with a datalist"),
+        ([str(root / "images"), "-o", str(tmp_path / "a.json")], "holds no folders of classes"),
+    ):
+        assert invoke(["data", "annotate", *arguments]) == 2
+        assert message in capsys.readouterr().err

@@ -1,13 +1,11 @@
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medpipe.data.episodes import images_by_class, sample_episode
-from medpipe.errors import InputDataError
+from medpipe.data.episodes import sample_episode
 
 CLASSES = {name: [f"{name}{n}" for n in range(size)] for name, size in (("a", 8), ("b", 6), ("c", 7), ("d", 2))}
 
@@ -53,20 +51,3 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         sample_episode(CLASSES, np.random.default_rng(0), ways=4, support=3, query=3, other=True)
     with pytest.raises(ValueError, match="at least 2 images, found 1"):
         sample_episode({"a": ["x"]}, np.random.default_rng(0), ways=1, support=1, query=1)
-
-
-def test_classes_are_folders_in_order_of_their_names(tmp_path: Path) -> None:
-    for name in ("b", "a"):
-        (tmp_path / name).mkdir()
-        for file in ("2.jpg", "1.PNG", "notes.txt"):
-            (tmp_path / name / file).touch()
-    found = images_by_class(tmp_path)
-    assert {name: [Path(image).name for image in images] for name, images in found.items()} == {
-        "a": ["1.PNG", "2.jpg"],
-        "b": ["1.PNG", "2.jpg"],
-    }
-    (tmp_path / "a/1.PNG").unlink()
-    with pytest.raises(InputDataError, match=r"a' holds fewer than 2 images"):
-        images_by_class(tmp_path)
-    with pytest.raises(InputDataError, match="holds 0 folders of classes"):
-        images_by_class(tmp_path / "none")

@@ -13,7 +13,6 @@ from medpipe.data.question_sets import (
     answer_vocabulary,
     arrays_of,
     file_hashes,
-    files_fingerprint,
     pictures_of_part,
     question_vocabulary,
     save_vocabularies,
@@ -77,15 +76,6 @@ def test_pictures_that_cannot_be_divided_are_refused(tmp_path) -> None:
         pictures_of_part(tmp_path, "test")
     with pytest.raises(RequestError, match="test_fraction"):
         pictures_of_part(tmp_path, "test", test_fraction=1)
-
-
-def test_the_fingerprint_of_a_folder_tells_its_pictures(tmp_path) -> None:
-    (tmp_path / "a.png").write_bytes(b"12")
-    before = files_fingerprint(tmp_path)
-    (tmp_path / "notes.txt").touch()
-    assert files_fingerprint(tmp_path) == before
-    (tmp_path / "a.png").write_bytes(b"123")
-    assert files_fingerprint(tmp_path) != before
 
 
 def test_word_vectors_come_with_means_over_what_stands_together(tmp_path) -> None:
