@@ -313,6 +313,7 @@ COVERING = [
     ("resnet14_quarter", "cc", "stage4"),
     ("resnet18", "acm", None),
     ("resnet18", "gc", "nl5"),
+    ("resnet34", "gc", "stage4"),
     ("resnet50", "acm", None),
     ("resnet50", "cc", None),
     ("resnet101", "nl", None),
