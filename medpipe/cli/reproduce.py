@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,7 @@ from medpipe.errors import RequestError
 if TYPE_CHECKING:
     from medpipe.reproduction.commands import Data, Request
     from medpipe.reproduction.folder import ReproductionFolder
-    from medpipe.reproduction.plan import Run, Table
+    from medpipe.reproduction.plan import Plan, Run, Table
     from medpipe.reproduction.runs import Outcome
 
 
@@ -74,14 +75,19 @@ def run(
     [bold]medpipe reproduce cxr_pneumothorax_acm --quick --table modules --seeds 5 --jobs 4 -o out[/bold]
 
     [bold]medpipe reproduce cxr_pneumothorax_acm dataset_dir=siim datalist=siim/datalist.json --table parts -o out[/bold]
+
+    Pretrainings that a paper compares are stages, trained once a seed; their own options are stage.key=value:
+
+    [bold]medpipe reproduce radiology_vqa_mevf dataset_dir=rad maml.max_epochs=5 -o out[/bold]
     """
     from medpipe.reproduction.plan import load_plan
 
     bundle = find_bundle(name)
     plan = load_plan(bundle)
     tables = plan.chosen(table or [])
-    given, data = _given(bundle, overrides or [], quick)
-    request = _request(plan, tables, given, quick, threads, trust)
+    texts, stages = _of_stages(plan, overrides or [])
+    given, data = _given(bundle, texts, quick)
+    request = replace(_request(plan, tables, given, quick, threads, trust), given_stages=stages)
     folder = _folder(request, data, output_folder(output, {}))
     runs = plan.runs(tables, request.base, seeds or plan.seeds)
     folder.check()
@@ -91,6 +97,34 @@ def run(
         return
     content = _reproduce(request, tables, runs, folder, data, jobs)
     _conclude(folder.path, content, as_json=as_json)
+
+
+def _of_stages(plan: Plan, arguments: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Apart from the other arguments, options of stages: stage.key=value."""
+    rest: list[str] = []
+    texts: dict[str, list[str]] = {}
+    for argument in arguments:
+        name, dot, option = argument.partition(".")
+        if dot and name in plan.stages and "=" in option:
+            texts.setdefault(name, []).append(option)
+        else:
+            rest.append(argument)
+    found = {}
+    for name, options in texts.items():
+        stage = plan.stages[name]
+        values = parse_overrides(options, stage.training(plan.bundle))
+        found[name] = {key.replace("::", "."): _from_here(value) for key, value in values.items()}
+        for key in found[name]:
+            if key in ("seed", "output_dir"):
+                raise RequestError(f"'{name}.{key}' is set by reproduce itself; leave it out")
+            if key in stage.shares:
+                raise RequestError(f"'{name}.{key}' is the same as in the training; give {key}= alone")
+    return rest, found
+
+
+def _from_here(value: Any) -> Any:
+    """An existing path as an absolute one: the commands of runs may start elsewhere."""
+    return str(Path(value).absolute()) if isinstance(value, str) and value and Path(value).exists() else value
 
 
 def _given(bundle: Bundle, arguments: Sequence[str], quick: bool) -> tuple[dict[str, Any], Data | None]:
@@ -129,22 +163,33 @@ def _request(
 
 
 def _folder(request: Request, data: Data | None, path: Path) -> ReproductionFolder:
-    from medpipe.data.datalist import load_datalist
+    from medpipe.data.any_datalist import load_any_datalist
     from medpipe.predictions.fingerprints import sha256_of_file
     from medpipe.reproduction.folder import ReproductionFolder
 
     if data is not None:
-        load_datalist(data.datalist)  # what is wrong with it is told before the first run
+        load_any_datalist(data.datalist)  # what is wrong with it is told before the first run
     recipe = request.plan.quick if request.quick else None
     identity = {
         "bundle": request.plan.bundle.name,
         "quick": None if recipe is None else {key: value for key, value in vars(recipe).items() if key != "chosen"},
         "datalist_sha256": None if data is None else sha256_of_file(data.datalist),
         "options": {**request.plan.options, **request.given},
+        **_stages_entry(request, data),
         "evaluate": dict(request.plan.evaluate),
         "threads": request.threads,
     }
     return ReproductionFolder(path, identity)
+
+
+def _stages_entry(request: Request, data: Data | None) -> dict[str, Any]:
+    """What decides on the stages; the folder of generated data is the reproduction's own."""
+    from medpipe.reproduction.commands import Data
+
+    if not request.plan.stages:
+        return {}
+    place = data or Data(Path("data"), Path("data/datalist.json"))
+    return {"stages": {name: request.stage_options(stage, place) for name, stage in request.plan.stages.items()}}
 
 
 def _show_plan(request: Request, runs: Sequence[Run], folder: ReproductionFolder, data: Data | None) -> None:
@@ -153,10 +198,15 @@ def _show_plan(request: Request, runs: Sequence[Run], folder: ReproductionFolder
 
     place = data or Data(folder.data, folder.data / "datalist.json")
     done = {(run.name, run.seed) for run in runs_done(runs, folder)}
+    for name, stage in request.plan.stages.items():
+        if any(name in one.after for one in runs):
+            options = " ".join(f"{key}={value}" for key, value in request.stage_options(stage, place).items())
+            print(f"stage  {name}, once a seed: {options}")
     for one in runs:
         state = "done" if (one.name, one.seed) in done else "to do"
         options = " ".join(f"{key}={value}" for key, value in one.options.items())
-        print(f"{state:5}  {one.name}, seed {one.seed}: {options}")
+        after = f" (after {', '.join(one.after)})" if one.after else ""
+        print(f"{state:5}  {one.name}, seed {one.seed}: {options}{after}")
     first = next((one for one in runs if (one.name, one.seed) not in done), None)
     if first is not None:
         print("The first of them:")

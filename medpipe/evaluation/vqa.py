@@ -9,7 +9,8 @@ B, all questions (most later work).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,19 @@ from medpipe.metrics.intervals import Bootstrap
 from medpipe.metrics.vqa import accuracy_estimate, bleu, consensus_accuracy, token_f1
 from medpipe.predictions.tables import numbered_rows
 
-__all__ = ["AnsweredQuestions", "TruthQuestion", "answered_questions", "evaluate_vqa", "questions_from"]
+__all__ = [
+    "CONSTANT",
+    "AnsweredQuestions",
+    "TruthQuestion",
+    "accuracy_groups",
+    "answered_questions",
+    "evaluate_vqa",
+    "most_frequent_answer",
+    "questions_from",
+]
+
+CONSTANT = "Constant answer"
+"""Name of the accuracy of one answer to all questions."""
 
 FREE_FORM = "freeform"
 _OFFICIAL = 10  # annotators per question in VQA 2.0
@@ -191,8 +204,55 @@ def answered_questions(predictions: Path, truth: Path, section: str = "test") ->
     )
 
 
+def most_frequent_answer(datalist: Path, section: str = "training") -> str | None:
+    """The answer that most questions of a section have, in normalised spelling; the first of equal ones.
+
+    Returns:
+        None where the section has no question.
+
+    Raises:
+        InputDataError: The datalist does not follow its format.
+    """
+    answers = [normalize_answer(text) for entry in load_vqa_datalist(datalist)[section] for text in entry["answers"]]
+    return Counter(answers).most_common(1)[0][0] if answers else None
+
+
+def accuracy_groups(
+    questions: Sequence[TruthQuestion], figure: str = "Accuracy"
+) -> Iterator[tuple[str, str, list[int]]]:
+    """The groups that papers report a figure of: all questions, closed and open ones, by both conventions where they differ.
+
+    Args:
+        questions: All of them.
+        figure: What is reported.
+
+    Yields:
+        Name of the figure, words that say which questions it is of, and their places. Groups without a question are left out.
+    """
+    every: list[tuple[str, str, Callable[[TruthQuestion], bool]]] = [("", "", lambda _: True)]
+    if _two_conventions(questions):
+        every = [
+            (", convention B", " (convention B: all questions)", lambda _: True),
+            (", convention A", " (convention A: free-form questions alone)", lambda q: q.phrase == FREE_FORM),
+        ]
+    for name, words, belongs in every:
+        for kind in ("", *ANSWER_TYPES):
+            places = [n for n, q in enumerate(questions) if belongs(q) and kind in ("", q.answer_type)]
+            if places:
+                kept = f", {kind} answers alone" if kind else ""
+                yield f"{figure}{f', {kind}' if kind else ''}{name}", f"{kept}{words}", places
+
+
+def _two_conventions(questions: Sequence[TruthQuestion]) -> bool:
+    phrases = {question.phrase for question in questions}
+    return FREE_FORM in phrases and len(phrases) > 1
+
+
 def evaluate_vqa(
-    data: AnsweredQuestions, bootstrap: Bootstrap, candidates: AnswerVocabulary | None = None
+    data: AnsweredQuestions,
+    bootstrap: Bootstrap,
+    candidates: AnswerVocabulary | None = None,
+    constant: str | None = None,
 ) -> dict[str, Any]:
     """Score answers; the content of results.json.
 
@@ -200,6 +260,7 @@ def evaluate_vqa(
         data: Questions with answers.
         bootstrap: Of images.
         candidates: The answers that the network can give, for the upper bound that they set.
+        constant: An answer whose accuracy is told beside, were it given to every question: what must be surpassed.
 
     Raises:
         InputDataError: No question has an answer.
@@ -219,7 +280,12 @@ def evaluate_vqa(
             "nondiseased": 0,
             "patients": len(numbers),
         },
-        "headline": [*scored.conventions(), *scored.free_text(), *scored.bound(candidates)],
+        "headline": [
+            *scored.conventions(),
+            *scored.free_text(),
+            *scored.bound(candidates),
+            *scored.of_constant(constant),
+        ],
         "curves": {},
         "subgroups": scored.tables(),
         "cases": [
@@ -232,6 +298,8 @@ def evaluate_vqa(
                 "answer": answer,
                 "true_answers": list(dict.fromkeys(question.answers)),
                 "accuracy": float(accuracy),
+                "answer_type": question.answer_type,
+                "phrase_type": question.phrase,
             }
             for question, answer, accuracy in zip(data.questions, data.answers, scored.accuracies, strict=True)
         ],
@@ -246,25 +314,19 @@ class _Scored:
 
     def conventions(self) -> list[dict[str, Any]]:
         """Overall, closed and open accuracy, of all questions and of the free-form ones where they are told apart."""
-        every: list[tuple[str, str, Callable[[TruthQuestion], bool]]] = [("", "", lambda _: True)]
-        if self._two_conventions:
-            every = [
-                (", convention B", " (convention B: all questions)", lambda _: True),
-                (", convention A", " (convention A: free-form questions alone)", lambda q: q.phrase == FREE_FORM),
-            ]
-        found = []
-        for name, words, belongs in every:
-            for kind in ("", *ANSWER_TYPES):
-                places = [
-                    place
-                    for place, question in enumerate(self.data.questions)
-                    if belongs(question) and kind in ("", question.answer_type)
-                ]
-                if places:
-                    title = f"Accuracy{f', {kind}' if kind else ''}{name}"
-                    kept = f", {kind} answers alone" if kind else ""
-                    found.append(self._figure(title, places, self.accuracies, f"{_RIGHT}{kept}{words}"))
-        return found
+        return [
+            self._figure(name, places, self.accuracies, f"{_RIGHT}{words}")
+            for name, words, places in accuracy_groups(self.data.questions)
+        ]
+
+    def of_constant(self, answer: str | None) -> list[dict[str, Any]]:
+        """The accuracy of one answer to all questions."""
+        if answer is None:
+            return []
+        right = np.array([_accuracy(question.answers, answer) for question in self.data.questions])
+        said = f"accuracy if the most frequent answer of training, '{answer}', were given to every question"
+        groups = accuracy_groups(self.data.questions, CONSTANT)
+        return [self._figure(name, places, right, f"{said}{words}") for name, words, places in groups]
 
     def free_text(self) -> list[dict[str, Any]]:
         """How many words of the open answers are right."""
@@ -317,14 +379,9 @@ class _Scored:
         return entries
 
     @property
-    def _two_conventions(self) -> bool:
-        phrases = {question.phrase for question in self.data.questions}
-        return FREE_FORM in phrases and len(phrases) > 1
-
-    @property
     def _overall(self) -> str:
         """Name of the figure over all questions."""
-        return "Accuracy, convention B" if self._two_conventions else "Accuracy"
+        return "Accuracy, convention B" if _two_conventions(self.data.questions) else "Accuracy"
 
     def _group(self, variable: str, name: str, places: list[int]) -> dict[str, Any]:
         images = {self.data.questions[place].image for place in places}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medpipe.data.vqa_text import AnswerVocabulary
 from medpipe.errors import InputDataError
-from medpipe.evaluation.vqa import answered_questions, evaluate_vqa
+from medpipe.evaluation.vqa import answered_questions, evaluate_vqa, most_frequent_answer
 from medpipe.metrics.intervals import Bootstrap
 from medpipe.predictions.results import write_results
 from medpipe.predictions.tables import read_table
@@ -44,7 +44,8 @@ def score_vqa_run(
     data = answered_questions(folder / "answers.csv", Path(datalist), section)
     if not data.questions:
         raise InputDataError(f"run '{folder}' has no answers to questions in section '{section}' of '{datalist}'")
-    results = evaluate_vqa(data, Bootstrap(n_resamples=bootstrap, seed=seed), candidates)
+    constant = most_frequent_answer(Path(datalist))
+    results = evaluate_vqa(data, Bootstrap(n_resamples=bootstrap, seed=seed), candidates, constant)
     rows = read_table(folder / "cases.csv", ["case", "status", "reason"])
     reasons = {row["case"]: f"{row['status']}: {row['reason']}" for row in rows}
     for row in results["cohort"]["without_result"]:

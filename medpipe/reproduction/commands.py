@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medpipe.bundles import Bundle, bundles_folder
 from medpipe.errors import RequestError
-from medpipe.reproduction.plan import OWN, Plan, Run, option_texts
+from medpipe.reproduction.plan import OWN, Plan, Run, Stage, option_texts
 
-__all__ = ["Data", "Request", "check_given", "commands"]
+__all__ = ["Data", "Request", "check_given", "commands", "stage_command"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Request:
         given: Further options, by key.
         threads: Of the network on a CPU.
         trust: Whether a foreign bundle's own code may run.
+        given_stages: Further options of stages, by stage and key.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class Request:
     given: Mapping[str, Any]
     threads: int = 1
     trust: bool = False
+    given_stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def base(self) -> dict[str, Any]:
@@ -62,8 +64,34 @@ class Request:
         given = {key: self.given[key] for key in self.given if key in chosen}
         return {**chosen, **self.plan.evaluate, **own, **given}
 
+    def stage_options(self, stage: Stage, data: Data) -> dict[str, Any]:
+        """Options of a stage's training: those that it shares, its own, the quick ones, those given."""
+        base = self.base
+        recipe = self.plan.quick.stages.get(stage.name, {}) if self.quick and self.plan.quick else {}
+        shared = {key: base[key] for key in stage.shares}
+        files = {key: str(data.root / path) for key, path in stage.data.items()}
+        return {**shared, **files, **stage.options, **recipe, **self.given_stages.get(stage.name, {})}
 
-def commands(request: Request, run: Run, data: Data, folder: Path) -> dict[str, list[str]]:
+
+def stage_command(request: Request, stage: Stage, seed: int, data: Data, folder: Path) -> list[str]:
+    """The words of a stage's training.
+
+    Args:
+        request: Of all runs.
+        stage: Which one.
+        seed: Of the training.
+        data: Of all runs.
+        folder: Of the stage's run; it gets the folder "train".
+    """
+    texts = option_texts({**request.stage_options(stage, data), "seed": seed})
+    trust = ["--trust"] if request.trust else []
+    words = ["train", _reference(request.plan.bundle), "--config", stage.config, *texts, *trust]
+    return [sys.executable, "-m", "medpipe", *words, "-o", str(folder / "train")]
+
+
+def commands(
+    request: Request, run: Run, data: Data, folder: Path, starts: Mapping[str, Path] | None = None
+) -> dict[str, list[str]]:
     """The words of both commands of a run, by name: "train" and "evaluate".
 
     Args:
@@ -71,6 +99,7 @@ def commands(request: Request, run: Run, data: Data, folder: Path) -> dict[str, 
         run: Of the one.
         data: To train and evaluate on.
         folder: Of the run; it gets the folders "train" and "evaluate".
+        starts: By option of the training, the file of a stage.
     """
     bundle = request.plan.bundle
     place = [f"dataset_dir={data.root}", f"datalist={data.datalist}"]
@@ -78,8 +107,9 @@ def commands(request: Request, run: Run, data: Data, folder: Path) -> dict[str, 
     made = {}
     for mode in ("train", "evaluate"):
         weights = [f"weights={folder / 'train' / 'model.pt'}"] if mode == "evaluate" else []
+        files = [f"{key}={path}" for key, path in (starts or {}).items()] if mode == "train" else []
         texts = option_texts(request.options(run, mode))
-        words = [mode, _reference(bundle), *place, *weights, *texts, *trust, "-o", str(folder / mode)]
+        words = [mode, _reference(bundle), *place, *weights, *files, *texts, *trust, "-o", str(folder / mode)]
         made[mode] = [sys.executable, "-m", "medpipe", *words]
     return made
 
@@ -99,6 +129,9 @@ def check_given(plan: Plan, given: Mapping[str, Any], compared: set[str]) -> Non
         if key in OWN:
             hint = "; give --seeds N" if key == "seed" else ""
             raise RequestError(f"'{key}' is set by reproduce itself; leave it out{hint}")
+        stage = next((one.name for one in plan.stages.values() if one.option == key), None)
+        if stage:
+            raise RequestError(f"'{key}' is what stage '{stage}' gives; leave it out")
         if key in compared:
             raise RequestError(
                 f"'{key}' is what a table of '{plan.bundle.name}' compares; leave it out, or choose other tables by --table"

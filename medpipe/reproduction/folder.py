@@ -5,6 +5,7 @@ data/                                  the generated data set of --quick
 runs/<setting>/<seed>/train, evaluate  as ``medpipe train`` and ``medpipe evaluate`` leave them
 runs/<setting>/<seed>/log.txt          what the two commands said
 runs/<setting>/<seed>/run.json         written when both have ended well
+runs/<stage>/<seed>/train, log.txt, run.json           the same of a stage, which has no evaluation
 results.json, tables.md, tables.csv, index.html
 """
 
@@ -88,27 +89,38 @@ class ReproductionFolder:
         """Folder of a run."""
         return self.path / "runs" / run.name / str(run.seed)
 
-    def record(self, run: Run) -> dict[str, Any] | None:
+    def record(self, run: Run, result: str = "evaluate/results.json") -> dict[str, Any] | None:
         """What is noted of a run that has ended well; None where it has not.
+
+        Args:
+            run: Which one.
+            result: The file that it must have left.
 
         Raises:
             RequestError: The folder holds a run of other options.
         """
         folder = self.of(run)
-        if not (folder / _RUN).is_file() or not (folder / "evaluate" / "results.json").is_file():
+        if not (folder / _RUN).is_file() or not (folder / result).is_file():
             return None
         found = read_object(folder / _RUN)
-        options = json.loads(json.dumps(dict(run.options)))
-        if found.get("options") != options:
+        now = json.loads(json.dumps({"options": dict(run.options), "after": list(run.after)}))
+        then = {"options": found.get("options"), "after": found.get("after", [])}
+        if then != now:
             raise RequestError(
-                f"'{folder}' holds a run with the options {found.get('options')}, not {options}: {run.name} was changed in "
-                "the bundle's reproduce.yaml; name a new folder"
+                f"'{folder}' holds a run with {then}, not {now}: {run.name} was changed in the bundle's reproduce.yaml; name "
+                "a new folder"
             )
         return found
 
     def note(self, run: Run, record: dict[str, Any]) -> None:
         """Note that a run has ended well."""
-        content = {"options": dict(run.options), "seed": run.seed, "finished": now(), **record}
+        content = {
+            "options": dict(run.options),
+            "after": list(run.after),
+            "seed": run.seed,
+            "finished": now(),
+            **record,
+        }
         write_text(self.of(run) / _RUN, json.dumps(content, indent=1) + "\n")
 
 

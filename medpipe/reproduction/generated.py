@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.data import dataset_reader
-from medpipe.data.datalist import write_datalist
+from medpipe.data.any_datalist import write_any_datalist
 from medpipe.data.lookalikes import lookalike_writer
 from medpipe.errors import RequestError
 from medpipe.reproduction.commands import Data
@@ -69,5 +69,5 @@ def draw_data(
     )
     reader = dataset_reader(recipe.dataset)
     datalist = reader.prepare(folder, seed=recipe.split_seed, fractions=recipe.split, **recipe.prepare_options)
-    write_datalist(datalist, data.datalist)
+    write_any_datalist(datalist, data.datalist)
     return data

@@ -6,8 +6,8 @@ The file is plain data, described and checked by reproduce.schema.json; nothing 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "Quick",
     "Run",
     "Setting",
+    "Stage",
     "Table",
     "load_plan",
     "option_texts",
@@ -61,6 +62,24 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A training that comes before others, such as a pretraining; attributes as in the schema."""
+
+    name: str
+    title: str
+    config: str
+    option: str
+    file: str
+    shares: tuple[str, ...]
+    data: Mapping[str, str]
+    options: Options
+
+    def training(self, bundle: Bundle) -> dict[str, Any]:
+        """The config of its training."""
+        return replace(bundle, overlays=(*bundle.overlays, self.config)).config("train")
+
+
+@dataclass(frozen=True)
 class Setting:
     """One row of a table.
 
@@ -69,12 +88,14 @@ class Setting:
         title: In words.
         options: That make it differ from the bundle's defaults.
         published: By name of the metric.
+        after: Names of the stages that its training starts from.
     """
 
     name: str
     title: str
     options: Options
     published: Mapping[str, Published]
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,21 +128,24 @@ class Quick:
     prepare_options: Options
     options: Options
     evaluate: Options
+    stages: Mapping[str, Options]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training with its evaluation.
+    """One training with its evaluation, or a stage: a training without one.
 
     Attributes:
         name: Of its folder; settings of two tables that are the same share it.
         options: Of the setting.
         seed: Of the training.
+        after: Names of the stages that it starts from, each with the same seed.
     """
 
     name: str
     options: Options
     seed: int
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +161,7 @@ class Plan:
         options: Of every training and evaluation.
         evaluate: Further options of every evaluation.
         tables: In their order.
+        stages: By name.
         quick: None where the bundle has no recipe.
     """
 
@@ -149,6 +174,7 @@ class Plan:
     evaluate: Options
     tables: tuple[Table, ...]
     quick: Quick | None
+    stages: Mapping[str, Stage] = field(default_factory=dict)
 
     def chosen(self, names: Sequence[str]) -> tuple[Table, ...]:
         """The tables of these names, in the file's order; without names, all that need not be named.
@@ -166,8 +192,8 @@ class Plan:
         """The options of training, with the values that the bundle gives them."""
         return {key: value for key, value in self.bundle.config("train").items() if not isinstance(value, dict | list)}
 
-    def run_of(self, setting: Setting, base: Options) -> tuple[str, Options]:
-        """Name of a setting's folder and its options: those of the first setting of the file which is the same run.
+    def run_of(self, setting: Setting, base: Options) -> tuple[str, Options, tuple[str, ...]]:
+        """Name of a setting's folder, its options and stages: of the first setting of the file which is the same run.
 
         They do not depend on which tables are asked for, so that tables can be added to a finished reproduction.
 
@@ -175,11 +201,11 @@ class Plan:
             setting: Of any table.
             base: Values of the options that the setting does not name, see ``base_of``.
         """
-        wanted = _difference(setting.options, base)
+        wanted = _difference(setting.options, base), set(setting.after)
         for table in self.tables:
             for other in table.settings:
-                if _difference(other.options, base) == wanted:
-                    return f"{table.name}-{other.name}", other.options
+                if (_difference(other.options, base), set(other.after)) == wanted:
+                    return f"{table.name}-{other.name}", other.options, other.after
         raise AssertionError(f"setting '{setting.name}' is of no table of this plan")
 
     def base_of(self, quick: bool, given: Options) -> dict[str, Any]:
@@ -194,14 +220,14 @@ class Plan:
         then all other settings of a seed before the next seed.
         """
         leading = [one for t in tables for one in t.settings if one.name in (t.reference, t.claim)]
-        first = dict(self.run_of(setting, base) for setting in leading)
-        every = dict(self.run_of(setting, base) for table in tables for setting in table.settings)
-        others = {name: options for name, options in every.items() if name not in first}
+        first = {found[0]: found for found in (self.run_of(setting, base) for setting in leading)}
+        every = {found[0]: found for found in (self.run_of(one, base) for table in tables for one in table.settings)}
+        others = {name: found for name, found in every.items() if name not in first}
         return [
-            Run(name, dict(options), seed)
+            Run(name, dict(options), seed, tuple(after))
             for part in (first, others)
             for seed in range(seeds)
-            for name, options in part.items()
+            for name, options, after in part.values()
         ]
 
 
@@ -243,6 +269,7 @@ def load_plan(bundle: Bundle) -> Plan:
         content.get("evaluate", {}),
         tuple(_table(name, one) for name, one in content["tables"].items()),
         _quick(content["quick"]) if "quick" in content else None,
+        {name: _stage(name, one) for name, one in content.get("stages", {}).items()},
     )
     _check_names(plan, path)
     _check_options(plan, path)
@@ -259,6 +286,7 @@ def _table(name: str, content: dict[str, Any]) -> Table:
                 metric: Published(float(found[0]), float(found[1]) if len(found) > 1 else None)
                 for metric, found in one.get("published", {}).items()
             },
+            tuple(one.get("after", ())),
         )
         for key, one in content["settings"].items()
     )
@@ -274,8 +302,14 @@ def _table(name: str, content: dict[str, Any]) -> Table:
     )
 
 
+def _stage(name: str, content: dict[str, Any]) -> Stage:
+    defaults: dict[str, Any] = {"file": "model.pt", "data": {}, "options": {}}
+    return Stage(**{**defaults, **content, "name": name, "shares": tuple(content.get("shares", ()))})
+
+
 def _quick(content: dict[str, Any]) -> Quick:
-    empty: dict[str, Any] = {key: {} for key in ("synth_options", "prepare_options", "options", "evaluate")}
+    names = ("synth_options", "prepare_options", "options", "evaluate", "stages")
+    empty: dict[str, Any] = {key: {} for key in names}
     return Quick(**{"size": None, **empty, **content, "split": tuple(content["split"])})
 
 
@@ -301,15 +335,30 @@ def _check_names(plan: Plan, path: Path) -> None:
                     f"config '{path}', tables/{table.name}/{key}: no setting '{name}'; there are {names}"
                 )
         for setting in table.settings:
-            unknown = sorted(set(setting.published) - set(metrics))
-            if unknown:
-                place = f"tables/{table.name}/settings/{setting.name}/published"
-                raise RequestError(f"config '{path}', {place}: no metric '{unknown[0]}'; there are {metrics}")
+            place = f"tables/{table.name}/settings/{setting.name}"
+            _check_known(path, f"{place}/published", "metric", setting.published, metrics)
+            _check_known(path, f"{place}/after", "stage", setting.after, plan.stages)
+            for name in setting.after:  # a stage is trained once a seed, for all settings that start from it
+                both = sorted(setting.options.keys() & set(plan.stages[name].shares))
+                if both:
+                    raise RequestError(f"config '{path}', {place}/options: '{both[0]}' is shared with stage '{name}'")
+    if plan.quick:
+        _check_known(path, "quick/stages", "stage", plan.quick.stages, plan.stages)
+
+
+def _check_known(path: Path, place: str, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise RequestError(f"config '{path}', {place}: no {kind} '{unknown[0]}'; there are {list(known)}")
 
 
 def _check_options(plan: Plan, path: Path) -> None:
     """Every option must be one of the training or of the evaluation, and of its kind."""
     configs = {mode: plan.bundle.config(mode) for mode in ("train", "evaluate")}
+    for name, stage in plan.stages.items():
+        configs[name] = stage.training(plan.bundle)
+        for mode in (name, "train"):
+            _check_known(path, f"stages/{name}/shares", "option", stage.shares, configs[mode])
     if "seed" not in configs["train"]:
         raise RequestError(f"bundle '{plan.bundle.name}' has no option 'seed' of training; its runs could not differ")
     for place, options, modes in _option_places(plan):
@@ -330,9 +379,15 @@ def _option_places(plan: Plan) -> Iterator[tuple[str, Options, tuple[str, ...]]]
     for table in plan.tables:
         for setting in table.settings:
             yield f"tables/{table.name}/settings/{setting.name}/options", setting.options, both
+    for name, stage in plan.stages.items():
+        yield f"stages/{name}/options", stage.options, (name,)
+        yield f"stages/{name}/data", stage.data, (name,)
+        yield f"stages/{name}/option", {stage.option: stage.file}, ("train",)
     if plan.quick:
         yield "quick/options", plan.quick.options, both
         yield "quick/evaluate", plan.quick.evaluate, ("evaluate",)
+        for name, options in plan.quick.stages.items():
+            yield f"quick/stages/{name}", options, (name,)
 
 
 def _has(config: Mapping[str, Any], key: str) -> bool:

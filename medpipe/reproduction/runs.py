@@ -16,14 +16,15 @@ from typing import Protocol
 import filelock
 
 from medpipe.errors import InterruptedRunError
-from medpipe.reproduction.commands import Data, Request, commands
+from medpipe.reproduction.commands import Data, Request, commands, stage_command
 from medpipe.reproduction.folder import ReproductionFolder, configs_digest
-from medpipe.reproduction.plan import Run
+from medpipe.reproduction.plan import Run, Stage
 
 __all__ = ["Outcome", "Processes", "Runner", "do_runs", "runs_done"]
 
 _INTERRUPTED = 130
 _SOME_FAILED = 3
+_ALLOWED = {"train": (0,), "evaluate": (0, _SOME_FAILED)}
 _STOP_WITHIN = 20.0
 """Seconds that a command has to end after it was told to."""
 
@@ -133,8 +134,9 @@ def do_runs(
     """
     found = {_key(run): Outcome(run, None, _log(folder, run)) for run in runs_done(runs, folder)}
     todo = [run for run in runs if _key(run) not in found]
+    work = _Work(request, data, folder, runner)
     with _workers(jobs, runner) as pool:
-        pending: set[Future[Outcome]] = {pool.submit(_one, run, request, data, folder, runner) for run in todo}
+        pending: set[Future[Outcome]] = {pool.submit(work.run, run) for run in todo}
         while pending:
             ended, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in ended:
@@ -166,23 +168,70 @@ def _workers(jobs: int, runner: Runner) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one(run: Run, request: Request, data: Data, folder: ReproductionFolder, runner: Runner) -> Outcome:
-    place, log, began = folder.of(run), _log(folder, run), time.monotonic()
-    place.mkdir(parents=True, exist_ok=True)
-    words = commands(request, run, data, place)
-    for mode, allowed in (("train", (0,)), ("evaluate", (0, _SOME_FAILED))):
-        _wait_for(place / mode)
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(f"$ {' '.join(words[mode])}\n")
-        code = runner(words[mode], log)
-        if code == _INTERRUPTED:
-            raise InterruptedRunError(f"{run.name}, seed {run.seed}: {_last_words(log)}")
-        if code not in allowed:
-            return Outcome(run, f"{mode} ended with code {code}: {_last_words(log)}", log, time.monotonic() - began)
-    seconds = time.monotonic() - began
-    said = {mode: words[mode][1:] for mode in words}
-    folder.note(run, {"seconds": round(seconds, 1), "configs": configs_digest(request.plan.bundle), "commands": said})
-    return Outcome(run, None, log, seconds)
+class _Work:
+    """Does runs, each after its stages; a stage is done once for all that start from it.
+
+    Args:
+        request: What all runs have in common.
+        data: Theirs.
+        folder: Theirs.
+        runner: Runs commands.
+    """
+
+    def __init__(self, request: Request, data: Data, folder: ReproductionFolder, runner: Runner) -> None:
+        self.request, self.data, self.folder, self.runner = request, data, folder, runner
+        self._lock = Lock()
+        self._stages: dict[tuple[str, int], tuple[Lock, list[str | None]]] = {}
+
+    def run(self, run: Run) -> Outcome:
+        """Do a run's stages, its training and its evaluation."""
+        began = time.monotonic()
+        starts = {}
+        for name in run.after:
+            stage = self.request.plan.stages[name]
+            reason = self._stage(stage, run.seed)
+            if reason:
+                return Outcome(run, reason, _log(self.folder, _run_of(stage, self.request, self.data, run.seed)))
+            starts[stage.option] = self.folder.path / "runs" / name / str(run.seed) / "train" / stage.file
+        words = commands(self.request, run, self.data, self.folder.of(run), starts)
+        reason = self._do(run, words)
+        return Outcome(run, reason, _log(self.folder, run), time.monotonic() - began)
+
+    def _stage(self, stage: Stage, seed: int) -> str | None:
+        """Do a stage unless it is done; the reason why it failed, which is not tried again."""
+        with self._lock:
+            lock, said = self._stages.setdefault((stage.name, seed), (Lock(), []))
+        with lock:
+            if not said:
+                run = _run_of(stage, self.request, self.data, seed)
+                done = self.folder.record(run, f"train/{stage.file}") is not None
+                words = stage_command(self.request, stage, seed, self.data, self.folder.of(run))
+                reason = None if done else self._do(run, {"train": words})
+                said.append(reason and f"stage {stage.name}: {reason}")
+            return said[0]
+
+    def _do(self, run: Run, words: dict[str, list[str]]) -> str | None:
+        """Run commands one after the other and note that all have ended well; else the reason."""
+        place, log, began = self.folder.of(run), _log(self.folder, run), time.monotonic()
+        place.mkdir(parents=True, exist_ok=True)
+        for mode in words:
+            _wait_for(place / mode)
+            with log.open("a", encoding="utf-8") as stream:
+                stream.write(f"$ {' '.join(words[mode])}\n")
+            code = self.runner(words[mode], log)
+            if code == _INTERRUPTED:
+                raise InterruptedRunError(f"{run.name}, seed {run.seed}: {_last_words(log)}")
+            if code not in _ALLOWED[mode]:
+                return f"{mode} ended with code {code}: {_last_words(log)}"
+        seconds = round(time.monotonic() - began, 1)
+        said = {mode: words[mode][1:] for mode in words}
+        digest = configs_digest(self.request.plan.bundle)
+        self.folder.note(run, {"seconds": seconds, "configs": digest, "commands": said})
+        return None
+
+
+def _run_of(stage: Stage, request: Request, data: Data, seed: int) -> Run:
+    return Run(stage.name, request.stage_options(stage, data), seed)
 
 
 def _wait_for(folder: Path) -> None:

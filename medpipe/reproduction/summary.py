@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.errors import InputDataError, RequestError
+from medpipe.evaluation.repeated_answers import compare_repeated_answers
 from medpipe.evaluation.repeated_runs import FIGURES, compare_repeated_runs, figure_value, readings_of
 from medpipe.evaluation.results import figure, number
+from medpipe.evaluation.vqa import CONSTANT
 from medpipe.io.atomic import write_text
 from medpipe.metrics.free_response import FreeResponseData
+from medpipe.metrics.intervals import Bootstrap
 from medpipe.metrics.repeats import mean_over_repeats, paired_difference, spread
 from medpipe.predictions.results import read_results
 from medpipe.predictions.run_folder import package_versions
@@ -33,6 +36,7 @@ __all__ = ["FORMAT", "GENERATED", "summarise", "write_summary"]
 FORMAT = "medpipe-reproduction/1"
 GENERATED = "The data were generated: these figures are on drawings and say nothing about patients."
 _LEVEL = 0.95
+_RESAMPLES = 1000
 _SD = "one run has no standard deviation"
 
 
@@ -45,6 +49,8 @@ class _Found:
     readings: Mapping[str, FreeResponseData]
     data: Mapping[str, Any]
     without_result: int
+    answers: Sequence[Mapping[str, Any]]
+    constant: Mapping[str, float | None]
 
 
 def summarise(
@@ -130,6 +136,8 @@ def _read(path: Path, _: int, metrics: tuple[Metric, ...]) -> _Found:
         readings_of(results),
         results["data"],
         len(results["cohort"]["without_result"]),
+        results["cases"] if results["task"] == "vqa" else (),
+        {one["name"]: one["value"] for one in results["headline"] if one["name"].startswith(CONSTANT)},
     )
 
 
@@ -160,7 +168,10 @@ def _table(
     names = {setting.name: plan.run_of(setting, base)[0] for setting in table.settings}
     done = {name: {seed: found[at, seed] for seed in seeds if (at, seed) in found} for name, at in names.items()}
     readings = {name: {seed: one.readings for seed, one in runs.items()} for name, runs in done.items()}
-    tests = {name: compare_repeated_runs(readings, table.reference, name, _LEVEL) for name in FIGURES}
+    answers = {name: {seed: one.answers for seed, one in runs.items() if one.answers} for name, runs in done.items()}
+    asked = any(answers.values())
+    figures = () if asked else FIGURES
+    tests = {name: compare_repeated_runs(readings, table.reference, name, _LEVEL) for name in figures}
     return {
         "name": table.name,
         "title": table.title,
@@ -170,6 +181,10 @@ def _table(
         "claim": table.claim,
         "settings": [_setting(one, table, names[one.name], done, plan.metrics) for one in table.settings],
         "tests": tests,
+        "answers": compare_repeated_answers(answers, table.reference, Bootstrap(_RESAMPLES, level=_LEVEL))
+        if asked
+        else None,
+        "constant": next((dict(one.constant) for runs in done.values() for one in runs.values()), {}),
     }
 
 
@@ -186,6 +201,7 @@ def _setting(
         "title": setting.title,
         "run": at,
         "options": dict(setting.options),
+        "after": list(setting.after),
         "seeds": list(own),
         "figures": {
             metric.name: _figures(metric, setting, own, None if setting.name == table.reference else reference)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from medpipe.evaluation.vqa import CONSTANT
 from medpipe.io.atomic import write_text
 
 __all__ = ["analysis_lines", "header", "reference_title", "rows", "write_tables"]
@@ -66,8 +67,10 @@ def _published(found: dict[str, Any] | None) -> str:
 
 
 def analysis_lines(table: dict[str, Any]) -> Iterator[str]:
-    """What the analysis as a reader study says, in sentences."""
+    """What the analysis as a reader study, or over images, says in sentences."""
     titles = {setting["name"]: setting["title"] for setting in table["settings"]}
+    if table["answers"]:
+        yield from _answers(table, titles)
     for name, found in table["tests"].items():
         if "unavailable" in found:
             yield f"{name}: no analysis over seeds and cases: {found['unavailable']}."
@@ -81,6 +84,31 @@ def analysis_lines(table: dict[str, Any]) -> Iterator[str]:
             yield f"  {titles[setting]} - {titles[table['reference']]}: {_pair(row, found['level'])}"
         if found["caution"]:
             yield f"  {found['caution']}."
+
+
+def _answers(table: dict[str, Any], titles: dict[str, str]) -> Iterator[str]:
+    found = table["answers"]
+    if "unavailable" in found:
+        yield f"No analysis over images: {found['unavailable']}."
+        return
+    yield (
+        f"Intervals over {found['images']} images ({100 * found['level']:g} %, bootstrap; {found['questions']} questions), of the "
+        "mean over these seeds:"
+    )
+    for name, rows in found["figures"].items():
+        constant = table["constant"].get(name.replace("Accuracy", CONSTANT))
+        yield f"{name}" + (f" (the most frequent answer to all: {constant:.3f}):" if constant is not None else ":")
+        for row in rows:
+            apart = row["difference"]
+            than = titles[table["reference"]]
+            more = "" if apart is None else f"; minus {than}: {_limits(apart, '+.3f')}"
+            yield f"  {titles[row['setting']]}: {_limits(row['accuracy'], '.3f')}{more}"
+
+
+def _limits(found: dict[str, Any], form: str) -> str:
+    if found["low"] is None:
+        return f"{found['value']:{form}} (no interval: {found['reason']})"
+    return f"{found['value']:{form}} ({found['low']:{form}} to {found['high']:{form}})"
 
 
 def _overall(found: dict[str, Any]) -> str:
