@@ -163,6 +163,45 @@ def test_answers_come_with_the_next_ones_and_what_is_not_understood_is_refused(d
         assert text in page
 
 
+def attended(run: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(run.rglob("attention.json"))]
+
+
+def test_the_report_shows_the_share_of_each_word_unless_it_is_left_out(data, trained, tmp_path) -> None:
+    image = str(next((data / "images").glob("*.jpg")))
+    asked = [image, "--question", "Is there a mass?"]
+    assert infer(trained, tmp_path / "out", *asked) == 0
+    (found,) = attended(tmp_path / "out")
+    assert found["words"] == ["is", "there", "a", "mass", *[""] * 8]
+    assert sum(found["weights"]) == pytest.approx(1, abs=1e-5)
+    assert found["places"] is None
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert f'mass<span class="share">{100 * found["weights"][3]:.0f} %</span>' in page
+    assert infer(trained, tmp_path / "without", *asked, "explain=none") == 0
+    assert not attended(tmp_path / "without")
+    assert 'id="question-attention"' not in (tmp_path / "without" / "report" / "index.html").read_text()
+    assert infer(trained, tmp_path / "wrong", *asked, "explain=all") == 2
+
+
+@pytest.mark.parametrize("tokens", ["one", "grid"])
+def test_stacked_attention_shows_places_of_a_grid_and_says_that_one_token_leaves_nothing(
+    data, tmp_path, tokens
+) -> None:
+    options = [*SMALL, "attention=san", f"visual_tokens={tokens}"]
+    assert invoke(["train", NAME, f"dataset_dir={data}", "max_epochs=1", *options, "-o", str(tmp_path / "t")]) == 0
+    image = str(next((data / "images").glob("*.jpg")))
+    asked = [image, "--question", "Is there a mass?", f"weights={tmp_path / 't' / 'model.pt'}"]
+    assert invoke(["infer", NAME, *asked, *options, "-o", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert ("nothing to choose from" in page) is (tokens == "one")
+    assert len(list((tmp_path / "out").rglob("maps.jpg"))) == (tokens == "grid")
+    if tokens == "grid":
+        (found,) = attended(tmp_path / "out")
+        assert found["weights"] is None
+        assert np.shape(found["places"]) == (2, 2)
+        assert np.sum(found["places"]) == pytest.approx(1, abs=1e-5)
+
+
 def test_dicom_and_png_are_asked_in_one_folder_and_other_files_are_skipped(
     trained, write_dicom, ramp, tmp_path
 ) -> None:

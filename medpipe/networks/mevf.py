@@ -294,9 +294,28 @@ class MEVF(nn.Module):
 
     def joint(self, questions: Tensor, small: Tensor | None, large: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The joint feature, (B, hidden), and the reconstruction in training."""
+        tokens, states, reconstruction = self._encoded(questions, small, large)
+        return self.fusion(tokens, None, states), reconstruction
+
+    @torch.no_grad()
+    def shares(self, questions: Tensor, small: Tensor | None = None, large: Tensor | None = None) -> Tensor | None:
+        """What is attended to: (B, glimpses, places, 12) with ``ban``, (B, hops, places) with ``san``; each map sums to 1.
+
+        None where ``san`` has one place alone, whose share is always 1. Padding after a question is attended to like its words.
+        """
+        tokens, states, _ = self._encoded(questions, small, large)
+        if isinstance(self.fusion, StackedAttention) and tokens.shape[1] == 1:
+            return None
+        found: Tensor = self.fusion.shares(tokens, None, states)  # type: ignore[operator]
+        return found
+
+    def _encoded(
+        self, questions: Tensor, small: Tensor | None, large: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Visual tokens, question states, and the reconstruction in training."""
         tokens, reconstruction = self.visual(small, large)
         states = self.question(self.embedding(questions))
-        return self.fusion(tokens.expand(len(states), -1, -1), None, states), reconstruction
+        return tokens.expand(len(states), -1, -1), states, reconstruction
 
     def forward(
         self, questions: Tensor, small: Tensor | None = None, large: Tensor | None = None

@@ -32,6 +32,7 @@ from medpipe.reports.formats import FILTERS
 from medpipe.reports.methods import methods_section
 from medpipe.reports.operating_points import operating_points_section
 from medpipe.reports.provenance import provenance_section
+from medpipe.reports.question_attention import question_attention_section
 from medpipe.reports.reader_study import reader_study_section
 from medpipe.reports.registration import registration_section
 from medpipe.reports.registration_pairs import registration_pairs_section
@@ -55,6 +56,7 @@ SECTIONS = {
     "reader_study": "Reader study",
     "multilabel": "Classes",
     "cases": "Cases",
+    "question_attention": "Attention",
     "failures": "Failures and skipped files",
     "methods": "Methods",
     "checklist": "Reporting checklists",
@@ -116,6 +118,7 @@ def _context(
     }
     if run is not None:
         sections |= {"run_pairs": run_pairs_section(folder), "registration_pairs": run_pictures_section(folder)}
+        sections["question_attention"] = question_attention_section(folder, run, sections["cases"])
     if results is not None:
         sections |= _result_sections(results, comparison)
         sections["registration_pairs"] = registration_pairs_section(folder, results)

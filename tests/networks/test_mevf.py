@@ -150,6 +150,37 @@ def test_a_grid_has_36_tokens_whose_mean_is_the_one_token() -> None:
     assert torch.equal(tokens[:, 0, 64:], tokens[:, 35, 64:])
 
 
+@pytest.mark.parametrize(("tokens", "places"), [("one", 1), ("grid", 36)])
+def test_shares_of_pairs_equal_a_loop_over_the_formula_and_add_up_to_1_with_padding(tokens: str, places: int) -> None:
+    net, (questions, image, large) = small(visual_tokens=tokens).eval(), batch()
+    questions[:, 5:] = 9  # padding
+    shares = net.shares(questions, image, large)
+    assert shares is not None
+    assert shares.shape == (2, 2, places, 12)
+    assert torch.allclose(shares.sum(dim=(2, 3)), torch.ones(2, 2))
+    assert shares[..., 5:].min() > 0
+    with torch.no_grad():
+        attention = net.fusion.attention  # type: ignore[union-attr]
+        a = attention.regions(net.visual(image, large)[0])  # type: ignore[operator,union-attr]
+        b = attention.words(net.question(net.embedding(questions)))  # type: ignore[operator,union-attr]
+        for glimpse in range(2):
+            scores = [
+                [float((attention.maps[0, glimpse, 0] * a[1, k] * b[1, t]).sum()) for t in range(12)]
+                for k in range(places)
+            ]  # type: ignore[index,union-attr]
+            expected = torch.tensor(scores).exp() / torch.tensor(scores).exp().sum()
+            assert torch.allclose(shares[1, glimpse], expected, atol=1e-5)
+
+
+def test_stacked_attention_has_shares_of_places_alone_and_none_of_one() -> None:
+    inputs = batch()
+    assert small(attention="san").eval().shares(*inputs) is None
+    shares = small(attention="san", visual_tokens="grid", hops=3).eval().shares(*inputs)
+    assert shares is not None
+    assert shares.shape == (2, 3, 36)
+    assert torch.allclose(shares.sum(dim=2), torch.ones(2, 3))
+
+
 def test_decoder_gradients_come_from_the_reconstruction_alone() -> None:
     net = small()
     net(*batch())["logits"].sum().backward()

@@ -7,9 +7,12 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from medpipe.predictions.heat_maps import draw_maps
 from medpipe.predictions.journal import CaseResult
-from medpipe.predictions.overlays import draw_marks
+from medpipe.predictions.overlays import draw_marks, marked_picture
 from medpipe.predictions.persistence import persistently
+from medpipe.predictions.question_attention import NAME as ATTENTION
+from medpipe.predictions.question_attention import write_question_attention
 from medpipe.predictions.run_folder import RunFolder
 
 __all__ = ["QuestionRecorder"]
@@ -19,6 +22,8 @@ _FACTS = ("file", "patient", "sex", "age", "view", "modality", "manufacturer", "
 
 class QuestionRecorder:
     """Records every case of an evaluator that runs ``answer_questions``, with a small picture of its image.
+
+    With "attended" and "maps" (see ``transforms.question_attention``) these are kept, too (attention.json, maps.jpg).
 
     A case's row is written after its picture, so a row says that all of the case is there.
 
@@ -55,8 +60,7 @@ class QuestionRecorder:
         facts["question"] = self.run_folder.hide(str(case["question"]))
         if output is not None:
             facts["answers"] = output["answers"]
-            if self.pictures and "picture" in case:
-                draw_marks(self.run_folder.case_folder(case["case"]) / "image.png", case["picture"], [], scale=1)
+            self._write_files(case, output)
         self.run_folder.record(
             CaseResult(
                 case["case"],
@@ -69,3 +73,12 @@ class QuestionRecorder:
                 input_sha256=case.get("input_sha256", ""),
             )
         )
+
+    def _write_files(self, case: dict[str, Any], output: dict[str, Any]) -> None:
+        folder, picture = self.run_folder.case_folder(case["case"]), case.get("picture")
+        if self.pictures and picture is not None:
+            draw_marks(folder / "image.png", picture, [], scale=1)
+            if output.get("maps"):
+                draw_maps(folder / "maps.jpg", marked_picture(picture, [], scale=1), picture, output["maps"])
+        if "attended" in output:
+            write_question_attention(folder / ATTENTION, output["attended"], self.run_folder.hide)

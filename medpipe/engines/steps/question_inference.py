@@ -11,7 +11,7 @@ from medpipe.engines.steps.one_by_one import infer_one_by_one
 from medpipe.engines.vqa_batches import IMAGES
 from medpipe.errors import CaseFailedError
 
-__all__ = ["answer_questions"]
+__all__ = ["answer_questions", "question_inputs"]
 
 
 def answer_questions(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -33,13 +33,14 @@ def answer_questions(engine: Evaluator, batch: list[dict[str, Any]]) -> list[dic
     return infer_one_by_one(engine, batch, _logits)
 
 
+def question_inputs(case: dict[str, Any], device: str | torch.device) -> list[torch.Tensor | None]:
+    """Tokens and both images of a case as a batch of one; None for an image that it has not."""
+    return [torch.as_tensor(case[name])[None].to(device) if name in case else None for name in ("tokens", *IMAGES)]
+
+
 def _logits(engine: Evaluator, case: dict[str, Any]) -> torch.Tensor:
-    inputs = [
-        torch.as_tensor(case[name])[None].to(engine.state.device) if name in case else None
-        for name in ("tokens", *IMAGES)
-    ]
     with engine.mode(engine.network):
-        logits: torch.Tensor = engine.network(*inputs)[0].float().cpu()
+        logits: torch.Tensor = engine.network(*question_inputs(case, engine.state.device))[0].float().cpu()
     if not torch.isfinite(logits).all():
         raise CaseFailedError("the network gave a score that is not finite")
     return logits

@@ -106,9 +106,14 @@ class BilinearAttentionNetwork(nn.Module):
             Projection(hidden, hidden, dropout=dropout, activation=False) for _ in range(glimpses)
         )
 
+    def shares(self, regions: Tensor, mask: Tensor | None, states: Tensor) -> Tensor:
+        """What is attended to, (B, glimpses, K, T): the share of each pair of a region and a word."""
+        maps: Tensor = self.attention(regions, mask, states)
+        return maps
+
     def forward(self, regions: Tensor, mask: Tensor | None, states: Tensor) -> Tensor:
         """The joint feature of question and image; ``mask`` is True at real regions, None where all are."""
-        maps = self.attention(regions, mask, states)
+        maps = self.shares(regions, mask, states)
         for glimpse, (pool, project) in enumerate(zip(self.pooling, self.projections, strict=True)):
             states = states + project(pool(regions, states, maps[:, glimpse]))[:, None]
         return states.sum(dim=1)

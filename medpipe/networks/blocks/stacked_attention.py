@@ -54,14 +54,22 @@ class StackedAttention(nn.Module):
 
     def forward(self, regions: Tensor, mask: Tensor | None, states: Tensor) -> Tensor:
         """The joint feature of question and image; ``mask`` is True at real regions, None where all are."""
+        return self._look(regions, mask, states)[0]
+
+    def shares(self, regions: Tensor, mask: Tensor | None, states: Tensor) -> Tensor:
+        """What is attended to, (B, hops, K): the share of each region."""
+        return torch.stack(self._look(regions, mask, states)[1], dim=1)
+
+    def _look(self, regions: Tensor, mask: Tensor | None, states: Tensor) -> tuple[Tensor, list[Tensor]]:
         question = states[:, -1]
-        joint = question
+        joint, every = question, []
         for hop, (query, key, score) in enumerate(zip(self.queries, self.keys, self.scores, strict=True)):
             asked, seen = query(joint), key(regions)  # (B, hidden), (B, K, hidden)
             scores = score(self.dropout(torch.tanh(asked[:, None] + seen))).squeeze(-1)
             shares = masked_softmax(scores, mask)  # (B, K)
+            every.append(shares)
             if hop == 0:
                 joint = asked if self.first_query is None else self.first_query(question)
                 seen = seen if self.first_value is None else self.first_value(regions)
             joint = joint + torch.einsum("bk,bkh->bh", shares, seen)
-        return joint
+        return joint, every
