@@ -8,7 +8,7 @@ from medpipe.cli.main import invoke
 from medpipe.data.vqa_rad import prepare
 from medpipe.data.vqa_text import AnswerVocabulary
 from medpipe.errors import InputDataError
-from medpipe.evaluation.vqa import answered_questions, evaluate_vqa
+from medpipe.evaluation.vqa import answered_questions, evaluate_vqa, most_frequent_answer
 from medpipe.metrics.intervals import Bootstrap
 
 FEW = Bootstrap(n_resamples=50)
@@ -149,3 +149,24 @@ def test_always_yes_on_the_real_questions_has_the_share_of_yes(shared_data: Path
     assert len(free) == 167
     yes = sum(row["answers"][0].strip().lower() == "yes" for row in free)
     assert values(results)["Accuracy, convention A"] == pytest.approx(yes / 167)
+
+
+def test_the_accuracy_of_one_answer_to_all_stands_beside(tmp_path) -> None:
+    found = values(evaluate_vqa(answered_questions(*tables(tmp_path)), FEW, constant="no"))
+    assert found["Constant answer, convention B"] == 0.25
+    assert found["Constant answer, closed, convention B"] == 0.5
+    assert found["Constant answer, open, convention B"] == 0
+    assert found["Constant answer, convention A"] == 0
+
+
+def test_the_most_frequent_answer_is_that_of_the_training_questions(tmp_path) -> None:
+    head = {"name": "x", "description": "d", "generated": True, "split": "s", "tensorImageSize": "2D", "task": "vqa"}
+    entries = [
+        {"image": f"{n}.jpg", "case": str(n), "patient": str(n), "question": "?", "answers": [a], "answer_type": "open"}
+        for n, a in enumerate(["Two", "Yes", "2", "yes.", "no"])
+    ]
+    parts = {"training": entries[:4], "validation": [], "test": entries[4:]}
+    (tmp_path / "list.json").write_text(json.dumps({**head, **parts}))
+    assert most_frequent_answer(tmp_path / "list.json") == "2"
+    assert most_frequent_answer(tmp_path / "list.json", "test") == "no"
+    assert most_frequent_answer(tmp_path / "list.json", "validation") is None
