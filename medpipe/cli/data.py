@@ -119,7 +119,7 @@ def annotate(
     from collections import Counter
 
     from medpipe.data.meta_annotation import annotate_datalist
-    from medpipe.data.meta_manifest import meta_images, picture_paths, write_meta_manifest
+    from medpipe.data.meta_manifest import meta_images, picture_paths
 
     if output.exists():
         raise RequestError(f"'{output}' exists; name a new file")
@@ -134,7 +134,7 @@ def annotate(
         )
     else:
         manifest = meta_images(_folder(source))
-    write_meta_manifest(manifest, output)
+    manifest.save(output)
     left = Counter(image.reason.partition(":")[0] for image in manifest.images if image.label is None)
     if as_json:
         show_json({"manifest": str(output), "classes": manifest.counts(), "without_class": dict(left)})

@@ -43,8 +43,6 @@ __all__ = [
     "meta_fingerprint",
     "meta_images",
     "picture_paths",
-    "read_meta_manifest",
-    "write_meta_manifest",
 ]
 
 FORMAT = "medpipe-meta/1"
@@ -98,45 +96,44 @@ class MetaManifest:
         """Class -> number of its images."""
         return {name: len(images) for name, images in self.by_class().items()}
 
+    def save(self, path: str | Path) -> None:
+        """Write the manifest; the file appears only when it is whole.
 
-def write_meta_manifest(manifest: MetaManifest, path: str | Path) -> None:
-    """Write a manifest; the file appears only when it is whole.
+        In or below the folder of the images it names them relative to itself, so that both can be moved together; anywhere
+        else it names the folder in full.
+        """
+        here, root = Path(path).resolve().parent, self.root.resolve()
+        inside = here.is_relative_to(root)
+        content = {
+            "format": FORMAT,
+            "source": self.source,
+            **({} if here == root else {"root": Path(os.path.relpath(root, here)).as_posix() if inside else str(root)}),
+            "images": [{"image": i.image, "class": i.label, "reason": i.reason} for i in self.images],
+        }
+        write_text(Path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
-    In or below the folder of the images it names them relative to itself, so that both can be moved together; anywhere
-    else it names the folder in full.
-    """
-    here, root = Path(path).resolve().parent, manifest.root.resolve()
-    inside = here.is_relative_to(root)
-    content = {
-        "format": FORMAT,
-        "source": manifest.source,
-        **({} if here == root else {"root": Path(os.path.relpath(root, here)).as_posix() if inside else str(root)}),
-        "images": [{"image": i.image, "class": i.label, "reason": i.reason} for i in manifest.images],
-    }
-    write_text(Path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    @classmethod
+    def load(cls, path: str | Path) -> MetaManifest:
+        """Read and check a manifest.
 
-
-def read_meta_manifest(path: str | Path) -> MetaManifest:
-    """Read and check a manifest.
-
-    Raises:
-        InputDataError: It is no manifest, an image stands twice, or one is not on disk; the message says which.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as fault:
-        raise InputDataError(f"{path}: not readable as a JSON file: {fault}") from fault
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputDataError(f"{path}: is no manifest of meta-data (its 'format' must be {FORMAT})")
-    listed, root = content.get("images"), content.get("root", ".")
-    if not isinstance(listed, list) or not listed:
-        raise InputDataError(f"{path}: 'images' must be a list of one or more images")
-    if not isinstance(root, str) or not isinstance(content.get("source", ""), str):
-        raise InputDataError(f"{path}: 'root' and 'source' must be texts")
-    images = tuple(_image(item, f"{path}: images[{number}]") for number, item in enumerate(listed))
-    manifest = MetaManifest(Path(path).parent / root, images, content.get("source", ""))
-    _check_files(manifest, str(path))
-    return manifest
+        Raises:
+            InputDataError: It is no manifest, an image stands twice, or one is not on disk; the message says which.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as fault:
+            raise InputDataError(f"{path}: not readable as a JSON file: {fault}") from fault
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise InputDataError(f"{path}: is no manifest of meta-data (its 'format' must be {FORMAT})")
+        listed, root = content.get("images"), content.get("root", ".")
+        if not isinstance(listed, list) or not listed:
+            raise InputDataError(f"{path}: 'images' must be a list of one or more images")
+        if not isinstance(root, str) or not isinstance(content.get("source", ""), str):
+            raise InputDataError(f"{path}: 'root' and 'source' must be texts")
+        images = tuple(_image(item, f"{path}: images[{number}]") for number, item in enumerate(listed))
+        manifest = cls(Path(path).parent / root, images, content.get("source", ""))
+        _check_files(manifest, str(path))
+        return manifest
 
 
 def _image(item: Any, where: str) -> MetaImage:
@@ -170,7 +167,7 @@ def meta_images(source: str | Path) -> MetaManifest:
     """
     root = Path(source)
     if root.is_file():
-        return read_meta_manifest(root)
+        return MetaManifest.load(root)
     labelled, unlabelled = next(
         ((root / first, root / second) for first, second in _LAYOUTS if (root / first).is_dir()), (root, None)
     )
@@ -212,7 +209,7 @@ def picture_paths(source: str | Path) -> list[Path]:
     root = Path(source)
     if not root.is_file():
         return _pictures(root)
-    manifest = read_meta_manifest(root)
+    manifest = MetaManifest.load(root)
     return sorted(manifest.root / image.image for image in manifest.images)
 
 
@@ -250,7 +247,7 @@ def meta_fingerprint(source: str | Path) -> str:
     """
     root = Path(source)
     if root.is_file():
-        manifest = read_meta_manifest(root)
+        manifest = MetaManifest.load(root)
         rows: Iterable[tuple[str, int, str]] = (
             (image.image, (manifest.root / image.image).stat().st_size, image.label or "") for image in manifest.images
         )

@@ -15,8 +15,6 @@ from medpipe.data.meta_manifest import (
     meta_fingerprint,
     meta_images,
     picture_paths,
-    read_meta_manifest,
-    write_meta_manifest,
 )
 from medpipe.errors import InputDataError
 
@@ -41,8 +39,8 @@ def test_a_manifest_is_read_as_it_was_written_and_names_its_folder_so_that_both_
 ) -> None:
     path = tmp_path / place / "meta.json"
     path.parent.mkdir(exist_ok=True)
-    write_meta_manifest(manifest, path)
-    found = read_meta_manifest(path)
+    manifest.save(path)
+    found = MetaManifest.load(path)
     assert (found.images, found.source) == (manifest.images, manifest.source)
     assert found.root.resolve() == manifest.root.resolve()
     written = json.loads(path.read_text())
@@ -51,7 +49,7 @@ def test_a_manifest_is_read_as_it_was_written_and_names_its_folder_so_that_both_
     if root != "in full":
         shutil.move(tmp_path / "set", tmp_path / "moved")
         path = tmp_path / "moved" / path.relative_to(tmp_path / "set")
-    assert read_meta_manifest(path).by_class().keys() == {"a", "b"}
+    assert MetaManifest.load(path).by_class().keys() == {"a", "b"}
 
 
 def test_images_are_sorted_by_class_and_those_without_stand_apart(manifest) -> None:
@@ -77,10 +75,10 @@ def test_images_are_sorted_by_class_and_those_without_stand_apart(manifest) -> N
 )
 def test_a_wrong_manifest_is_refused_by_what_is_wrong(manifest, tmp_path, change, message) -> None:
     path = tmp_path / "set" / "meta.json"
-    write_meta_manifest(manifest, path)
+    manifest.save(path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(InputDataError, match=message):
-        read_meta_manifest(path)
+        MetaManifest.load(path)
 
 
 def test_a_file_that_is_no_json_is_refused(tmp_path) -> None:
@@ -118,7 +116,7 @@ def test_a_class_of_one_image_is_left_out_with_a_note_and_too_few_classes_are_re
 
 def test_pictures_of_a_manifest_are_its_images_and_those_of_a_folder_are_all(manifest, tmp_path) -> None:
     path = tmp_path / "meta.json"
-    write_meta_manifest(manifest, path)
+    manifest.save(path)
     assert [file.name for file in picture_paths(path)] == ["1.jpg", "2.jpg", "3.png"]
     assert [file.name for file in picture_paths(files(tmp_path / "set", "z.dcm", "z.txt"))] == [
         *("1.jpg", "2.jpg", "3.png", "z.dcm"),
@@ -127,9 +125,9 @@ def test_pictures_of_a_manifest_are_its_images_and_those_of_a_folder_are_all(man
 
 def test_another_name_size_or_class_is_another_set_of_pictures(manifest, tmp_path) -> None:
     path, other = tmp_path / "meta.json", tmp_path / "other.json"
-    write_meta_manifest(manifest, path)
+    manifest.save(path)
     moved = MetaManifest(manifest.root, (*manifest.images[:2], MetaImage("y/3.png", "b", "seen")), "a hand")
-    write_meta_manifest(moved, other)
+    moved.save(other)
     assert len({meta_fingerprint(source) for source in (path, other, manifest.root)}) == 3
     before = meta_fingerprint(manifest.root)
     (manifest.root / "notes.txt").write_text("not a picture")
