@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,56 @@ from torch.utils.data import Dataset
 
 from medpipe.data.episodes import sample_episode
 from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary
+from medpipe.io.colour_picture import read_colours
 from medpipe.io.radiograph import read_radiograph
 
-__all__ = ["AnswerTargetsd", "EpisodeBatches", "QuestionTokensd", "StretchedImagesd", "stretched", "vqa_preprocessing"]
+__all__ = [
+    "AnswerTargetsd",
+    "EpisodeBatches",
+    "QuestionTokensd",
+    "StretchedImagesd",
+    "pictures",
+    "stretched",
+    "vqa_preprocessing",
+]
 
 SIDES = {"small": 84, "large": 128}
 """Rows and columns of the images of the meta-learned and of the denoising encoder."""
 
 _KEPT = 4096  # images of one size that are kept in memory
+_PHOTOGRAPHS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of each colour
 
 
-def stretched(path: str | Path, side: int) -> Tensor:
-    """A picture as (1, side, side) display values in [0, 1], bilinear with antialiasing, whatever its proportions."""
-    pixels = torch.from_numpy(np.ascontiguousarray(read_radiograph(str(path)).pixels, np.float32))
-    return F.interpolate(pixels[None, None], (side, side), mode="bilinear", align_corners=False, antialias=True)[
-        0
-    ].clamp(0, 1)
+def stretched(path: str | Path, side: int, colours: int = 1) -> Tensor:
+    """A picture as (colours, side, side), bilinear with antialiasing, whatever its proportions.
+
+    Args:
+        path: The file.
+        side: Rows and columns.
+        colours: 1 for display values in [0, 1]; 3 for red, green and blue, normalised as photographs are (ImageNet).
+
+    Raises:
+        ValueError: Another number of colours.
+    """
+    if colours not in (1, 3):
+        raise ValueError(f"colours must be 1 or 3, found {colours}")
+    pixels = read_radiograph(str(path)).pixels[:, :, None] if colours == 1 else read_colours(str(path))
+    planes = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).permute(2, 0, 1)
+    found = F.interpolate(planes[None], (side, side), mode="bilinear", align_corners=False, antialias=True)[0].clamp(
+        0, 1
+    )
+    if colours == 1:
+        return found
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in _PHOTOGRAPHS)
+    return (found - mean) / std
 
 
 _stretched = lru_cache(maxsize=_KEPT)(stretched)
+
+
+def pictures(paths: Iterable[str], side: int, colours: int = 1) -> Tensor:
+    """Pictures as ``stretched`` makes them, (N, colours, side, side); each is decoded once as long as it is kept."""
+    return torch.stack([_stretched(path, side, colours) for path in paths])
 
 
 class QuestionTokensd(Transform):
@@ -68,20 +99,25 @@ class AnswerTargetsd(Transform):
 
 
 class StretchedImagesd(Transform):
-    """Add the picture under "image" in one or several square sizes, grey, in [0, 1].
+    """Add the picture under "image" in one or several square sizes, as ``stretched`` makes it.
 
     Many questions are about one image; each is decoded once per size as long as it is kept.
 
     Args:
         sides: Key to add -> rows and columns.
+        colours: Key -> number of colours, where it is not 1.
     """
 
-    def __init__(self, sides: Mapping[str, int]) -> None:
-        self.sides = dict(sides)
+    def __init__(self, sides: Mapping[str, int], colours: Mapping[str, int] | None = None) -> None:
+        self.sides, self.colours = dict(sides), dict(colours or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with its images."""
-        return {**data, **{key: _stretched(str(data["image"]), side) for key, side in self.sides.items()}}
+        image = str(data["image"])
+        found: dict[Hashable, Any] = {
+            key: _stretched(image, side, self.colours.get(key, 1)) for key, side in self.sides.items()
+        }
+        return {**data, **found}
 
 
 def vqa_preprocessing(
@@ -89,6 +125,7 @@ def vqa_preprocessing(
     answers: AnswerVocabulary | str | Path | None = None,
     *,
     sides: Mapping[str, int] | None = None,
+    colours: Mapping[str, int] | None = None,
 ) -> Compose:
     """Tokens and images of an entry of a datalist of questions, and its target where candidates are given.
 
@@ -96,15 +133,16 @@ def vqa_preprocessing(
         questions: The words.
         answers: The candidates; None where answers are not known.
         sides: Key of an image -> rows and columns; None for ``SIDES``.
+        colours: Key of an image -> number of its colours, where it is not 1.
     """
-    steps: list[Any] = [QuestionTokensd(questions), StretchedImagesd(SIDES if sides is None else sides)]
+    steps: list[Any] = [QuestionTokensd(questions), StretchedImagesd(SIDES if sides is None else sides, colours)]
     return Compose(steps if answers is None else [*steps, AnswerTargetsd(answers)])
 
 
 class EpisodeBatches(Dataset[dict[str, Tensor]]):
     """Batches of episodes for meta-learning, drawn by torch's generator; to be loaded with ``batch_size=None``.
 
-    A batch has "support" (episodes, N, 1, side, side) and "query" with "support_label" and "query_label" (episodes, N).
+    A batch has "support" (episodes, N, colours, side, side) and "query" with "support_label" and "query_label" (episodes, N).
 
     Args:
         images: Class -> its image files (``medpipe.data.meta_manifest.images_by_class``).
@@ -115,6 +153,7 @@ class EpisodeBatches(Dataset[dict[str, Tensor]]):
         query: Images to be judged on per class.
         other: Make the images of all classes not drawn one more class.
         side: Rows and columns.
+        colours: As of ``stretched``.
     """
 
     def __init__(
@@ -128,8 +167,10 @@ class EpisodeBatches(Dataset[dict[str, Tensor]]):
         query: int = 3,
         other: bool = False,
         side: int = SIDES["small"],
+        colours: int = 1,
     ) -> None:
-        self.images, self.batches, self.episodes, self.side = images, batches, episodes, side
+        self.images, self.batches, self.episodes = images, batches, episodes
+        self.side, self.colours = side, colours
         self.options: dict[str, Any] = {"ways": ways, "support": support, "query": query, "other": other}
         sample_episode(images, np.random.default_rng(0), **self.options)  # refuses what cannot be drawn
 
@@ -147,7 +188,7 @@ class EpisodeBatches(Dataset[dict[str, Tensor]]):
         for part in ("support", "query"):
             pairs = [getattr(episode, part) for episode in drawn]
             batch[part] = torch.stack(
-                [torch.stack([_stretched(image, self.side) for image, _ in episode]) for episode in pairs]
+                [pictures((image for image, _ in episode), self.side, self.colours) for episode in pairs]
             )
             batch[f"{part}_label"] = torch.tensor([[label for _, label in episode] for episode in pairs])
         return batch

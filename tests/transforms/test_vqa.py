@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from medpipe.data.episodes import images_by_class
 from medpipe.data.lookalikes.vqa_rad import write_vqa_rad_lookalike
+from medpipe.data.meta_manifest import images_by_class
 from medpipe.data.vqa_datalist import vqa_entries, write_vqa_datalist
 from medpipe.data.vqa_rad import prepare
 from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary
@@ -78,3 +78,24 @@ def test_episodes_of_files_are_batches_that_the_step_takes(root: Path) -> None:
 def test_episodes_that_cannot_be_drawn_are_refused_at_once(root: Path) -> None:
     with pytest.raises(ValueError, match="9 ways and other"):
         EpisodeBatches(images_by_class(root / "meta/train"), batches=1, ways=9, other=True)
+
+
+def test_three_colours_are_normalised_as_photographs_are(tmp_path: Path) -> None:
+    values = np.zeros((20, 20, 3), np.uint8)
+    values[:, :, 0] = 255
+    Image.fromarray(values).save(tmp_path / "x.png")
+    found = stretched(tmp_path / "x.png", 10, 3)
+    assert found.shape == (3, 10, 10)
+    expected = torch.tensor([(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225])
+    torch.testing.assert_close(found, expected[:, None, None].expand(3, 10, 10))
+    with pytest.raises(ValueError, match="colours must be 1 or 3, found 2"):
+        stretched(tmp_path / "x.png", 10, 2)
+
+
+def test_the_colours_of_an_entry_and_of_episodes_are_a_choice(root: Path) -> None:
+    entry = vqa_entries(root / "list.json", root, "test")[0]
+    sides = {"small": 32, "large": 16}
+    found = vqa_preprocessing(QuestionVocabulary.of(["is it?"]), sides=sides, colours={"small": 3})(entry)
+    assert (found["small"].shape, found["large"].shape) == ((3, 32, 32), (1, 16, 16))
+    batches = EpisodeBatches(images_by_class(root / "meta/train"), batches=1, episodes=1, side=32, colours=3)
+    assert batches[0]["query"].shape == (1, 9, 3, 32, 32)
