@@ -29,6 +29,10 @@ class MetaSplit:
     rounds: MetaManifest
     held_out: MetaManifest
 
+    def paths(self) -> list[str]:
+        """All images."""
+        return [part.path(image) for part in (self.rounds, self.held_out) for image in part.images]
+
 
 def split_meta(
     source: str | Path, *, ways: int, val: str | Path | None = None, fraction: float = 0.2, seed: int = 0

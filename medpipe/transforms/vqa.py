@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from medpipe.data.episodes import sample_episode
 from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary
+from medpipe.errors import CaseError, InputDataError
 from medpipe.io.colour_picture import read_colours
 from medpipe.io.radiograph import read_radiograph
 
@@ -24,6 +25,7 @@ __all__ = [
     "EpisodeBatches",
     "QuestionTokensd",
     "StretchedImagesd",
+    "check_pictures",
     "pictures",
     "stretched",
     "vqa_preprocessing",
@@ -66,6 +68,24 @@ _stretched = lru_cache(maxsize=_KEPT)(stretched)
 def pictures(paths: Iterable[str], side: int, colours: int = 1) -> Tensor:
     """Pictures as ``stretched`` makes them, (N, colours, side, side); each is decoded once as long as it is kept."""
     return torch.stack([_stretched(path, side, colours) for path in paths])
+
+
+def check_pictures(paths: Iterable[str], side: int, colours: int = 1) -> None:
+    """Read pictures before long work; they are kept as for ``pictures``.
+
+    Raises:
+        InputDataError: Some cannot be read; the first are named, with the reasons.
+    """
+    problems = []
+    for path in paths:
+        try:
+            _stretched(path, side, colours)
+        except CaseError as error:
+            problems.append(f"{path} ({error})")
+    if problems:
+        raise InputDataError(
+            f"{len(problems)} pictures cannot be read: {'; '.join(problems[:3])}; mend them or leave them out"
+        )
 
 
 class QuestionTokensd(Transform):

@@ -14,8 +14,9 @@ from medpipe.data.vqa_rad import prepare
 from medpipe.data.vqa_text import AnswerVocabulary, QuestionVocabulary
 from medpipe.engines.steps.meta_learning import episodes_of
 from medpipe.engines.vqa_batches import vqa_batch
+from medpipe.errors import InputDataError
 from medpipe.networks.mevf import MEVF
-from medpipe.transforms.vqa import EpisodeBatches, stretched, vqa_preprocessing
+from medpipe.transforms.vqa import EpisodeBatches, check_pictures, stretched, vqa_preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,13 @@ def test_the_colours_of_an_entry_and_of_episodes_are_a_choice(root: Path) -> Non
     assert (found["small"].shape, found["large"].shape) == ((3, 32, 32), (1, 16, 16))
     batches = EpisodeBatches(images_by_class(root / "meta/train"), batches=1, episodes=1, side=32, colours=3)
     assert batches[0]["query"].shape == (1, 9, 3, 32, 32)
+
+
+def test_pictures_that_cannot_be_read_are_named_before_long_work(root: Path, tmp_path: Path) -> None:
+    sound = [str(path) for path in sorted((root / "unlabeled").iterdir())[:2]]
+    check_pictures(sound, 16)
+    (tmp_path / "cut.jpg").write_bytes(Path(sound[0]).read_bytes()[:50])
+    with pytest.raises(
+        InputDataError, match=r"1 pictures cannot be read: .*cut\.jpg \(damaged picture.*leave them out"
+    ):
+        check_pictures([*sound, str(tmp_path / "cut.jpg")], 16)
