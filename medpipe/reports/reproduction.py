@@ -58,6 +58,7 @@ def _table(content: dict[str, Any], table: dict[str, Any], lines: dict[str, list
         "published_on": content["published_on"],
         "metrics": [_metric(metric, table) for metric in content["metrics"]],
         "lines": lines[table["name"]],
+        "titles": {one["name"]: one["title"] for one in table["settings"]},
         "reference": next(one["title"] for one in table["settings"] if one["name"] == table["reference"]),
         "level": content["level"],
         "width": WIDTH,

@@ -50,7 +50,7 @@ class _Found:
     data: Mapping[str, Any]
     without_result: int
     answers: Sequence[Mapping[str, Any]]
-    constant: Mapping[str, float | None]
+    constant: Mapping[str, float | None]  # by the name of the accuracy that stands beside it
 
 
 def summarise(
@@ -137,7 +137,11 @@ def _read(path: Path, _: int, metrics: tuple[Metric, ...]) -> _Found:
         results["data"],
         len(results["cohort"]["without_result"]),
         results["cases"] if results["task"] == "vqa" else (),
-        {one["name"]: one["value"] for one in results["headline"] if one["name"].startswith(CONSTANT)},
+        {
+            one["name"].replace(CONSTANT, "Accuracy"): one["value"]
+            for one in results["headline"]
+            if one["name"].startswith(CONSTANT)
+        },
     )
 
 
@@ -169,7 +173,7 @@ def _table(
     done = {name: {seed: found[at, seed] for seed in seeds if (at, seed) in found} for name, at in names.items()}
     readings = {name: {seed: one.readings for seed, one in runs.items()} for name, runs in done.items()}
     answers = {name: {seed: one.answers for seed, one in runs.items() if one.answers} for name, runs in done.items()}
-    asked = any(answers.values())
+    asked = any(one.answers for one in found.values())
     figures = () if asked else FIGURES
     tests = {name: compare_repeated_runs(readings, table.reference, name, _LEVEL) for name in figures}
     return {

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medpipe.evaluation.vqa import CONSTANT
 from medpipe.io.atomic import write_text
 
 __all__ = ["analysis_lines", "header", "reference_title", "rows", "write_tables"]
@@ -96,7 +95,7 @@ def _answers(table: dict[str, Any], titles: dict[str, str]) -> Iterator[str]:
         "mean over these seeds:"
     )
     for name, rows in found["figures"].items():
-        constant = table["constant"].get(name.replace("Accuracy", CONSTANT))
+        constant = table["constant"].get(name)
         yield f"{name}" + (f" (the most frequent answer to all: {constant:.3f}):" if constant is not None else ":")
         for row in rows:
             apart = row["difference"]
