@@ -125,6 +125,18 @@ def test_questions_for_validation_are_scored_each_epoch(data, tmp_path) -> None:
     assert invoke(["train", NAME, f"dataset_dir={data}", *options, *SMALL, "-o", str(tmp_path / "out")]) == 0
     (row,) = rows(tmp_path / "out" / "epochs.csv")
     assert 0 <= float(row["val_accuracy"]) <= 1
+    calibration = json.loads((tmp_path / "out" / "calibration.json").read_text())
+    assert calibration["questions"] == len(json.loads((tmp_path / "list.json").read_text())["validation"])
+    assert calibration["accuracy"] == pytest.approx(float(row["val_accuracy"]))
+    run = [f"dataset_dir={data}", options[0], f"weights={tmp_path / 'out' / 'model.pt'}", "bootstrap=50", *SMALL]
+    assert invoke(["evaluate", NAME, *run, *options[1:4], "-o", str(tmp_path / "scores")]) == 0
+    results = json.loads((tmp_path / "scores" / "results.json").read_text())
+    assert "of the calibrated probabilities" in results["calibration"]["figures"][1]["definition"]
+    answers = rows(tmp_path / "scores" / "answers.csv")
+    assert all(0 <= float(row["calibrated"]) <= 1 for row in answers)
+    page = (tmp_path / "scores" / "report" / "index.html").read_text()
+    for text in ("Right with probability", "observed share of right answers", "was calibrated on questions"):
+        assert text in page
 
 
 def test_evaluation_gives_both_conventions_with_intervals_over_images(data, trained, tmp_path) -> None:
@@ -157,9 +169,16 @@ def test_answers_come_with_the_next_ones_and_what_is_not_understood_is_refused(d
     assert probabilities == sorted(probabilities, reverse=True)
     assert (second["question"], second["answer"]) == ("qqq zzz?", "")
     assert second["reason"] == "no word of the question is known to the model"
+    assert "calibrated" not in first  # the training had no questions for it
     assert [row["status"] for row in rows(tmp_path / "out" / "cases.csv")] == ["done", "skipped"]
     page = (tmp_path / "out" / "report" / "index.html").read_text()
-    for text in ("Which part of the body is shown?", "Next answers", "image.png", "no word of the question is known"):
+    for text in (
+        "Which part of the body is shown?",
+        "Next answers",
+        "image.png",
+        "no word of the question is known",
+        "are not calibrated",
+    ):
         assert text in page
 
 

@@ -138,9 +138,9 @@ def operating_point_entry(
     }
 
 
-def calibration_entry(found: Calibration) -> dict[str, Any]:
-    """Brier score, calibration error and the reliability curve."""
-    observed = "share of diseased cases among those with a score in the bin"
+def calibration_entry(found: Calibration, *, of: str = "diseased cases") -> dict[str, Any]:
+    """Brier score, calibration error and the reliability curve; ``of`` is what the scores are probabilities of."""
+    observed = f"share of {of} among those with a score in the bin"
     return {
         "figures": [
             figure("Brier score", found.brier, "mean squared difference of score and outcome; 0 is perfect"),
@@ -150,9 +150,7 @@ def calibration_entry(found: Calibration) -> dict[str, Any]:
                 "mean over bins, weighted by their cases, of |mean score - observed share|; by chance it, and often its "
                 "interval, lies above 0 also for perfect scores",
             ),
-            figure(
-                "Calibration in the large", found.in_the_large, "mean score minus share of diseased cases; 0 is perfect"
-            ),
+            figure("Calibration in the large", found.in_the_large, f"mean score minus share of {of}; 0 is perfect"),
         ],
         "bins": [
             {

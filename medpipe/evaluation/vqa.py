@@ -9,6 +9,7 @@ B, all questions (most later work).
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ import numpy as np
 from medpipe.data.vqa_datalist import ANSWER_TYPES, TASK, load_vqa_datalist
 from medpipe.data.vqa_text import AnswerVocabulary, normalize_answer
 from medpipe.errors import InputDataError
-from medpipe.evaluation.results import figure, patient_numbers, settings_entry
+from medpipe.evaluation.results import calibration_entry, figure, patient_numbers, settings_entry
 from medpipe.metrics._arrays import FloatArray
+from medpipe.metrics.calibration import calibration
 from medpipe.metrics.intervals import Bootstrap
 from medpipe.metrics.vqa import accuracy_estimate, bleu, consensus_accuracy, token_f1
 from medpipe.predictions.tables import numbered_rows
@@ -81,12 +83,16 @@ class AnsweredQuestions:
         answers: As given, one per question.
         without: Cases of the truth that have none.
         data: What results.json says of the data set.
+        probabilities: That each answer is right; None where one has none, as a question that was refused.
+        calibrated: Whether the probabilities were calibrated; else each is that of the answer alone.
     """
 
     questions: tuple[TruthQuestion, ...]
     answers: tuple[str, ...]
     without: tuple[str, ...]
     data: dict[str, Any] = field(default_factory=dict)
+    probabilities: tuple[float | None, ...] = ()
+    calibrated: bool = False
 
     def accuracies(self) -> FloatArray:
         """Accuracy of each answer, from 0 to 1."""
@@ -196,12 +202,29 @@ def answered_questions(predictions: Path, truth: Path, section: str = "test") ->
             )
     given = {row["case"]: row["answer"] for _, row in rows}
     answered = tuple(question for question in questions if question.case in given)
+    column = next((name for name in ("calibrated", "probability") if any(row.get(name) for _, row in rows)), "")
+    probabilities = {row["case"]: _probability(predictions, line, column, row) for line, row in rows} if column else {}
     return AnsweredQuestions(
         answered,
         tuple(given[question.case] for question in answered),
         tuple(question.case for question in questions if question.case not in given),
         data,
+        tuple(probabilities.get(question.case) for question in answered),
+        column == "calibrated",
     )
+
+
+def _probability(path: Path, line: int, column: str, row: dict[str, str]) -> float | None:
+    text = row.get(column, "")
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        value = math.nan
+    if value is not None and not 0 <= value <= 1:
+        raise InputDataError(
+            f"table '{path}', line {line}, column '{column}': '{text}' must be a probability, from 0 to 1"
+        )
+    return value
 
 
 def most_frequent_answer(datalist: Path, section: str = "training") -> str | None:
@@ -287,6 +310,7 @@ def evaluate_vqa(
             *scored.of_constant(constant),
         ],
         "curves": {},
+        **scored.calibration(),
         "subgroups": scored.tables(),
         "cases": [
             {
@@ -359,6 +383,22 @@ class _Scored:
         known = [any(normalize_answer(text) in candidates.numbers for text in q.answers) for q in self.data.questions]
         words = f"share of questions whose true answer is among the {len(candidates.answers)} candidates"
         return [self._figure("Answerable", range(len(known)), np.array(known, float), words)]
+
+    def calibration(self) -> dict[str, Any]:
+        """How far the probabilities of the answers come true, where they have some and are right or wrong, not in part."""
+        places = [place for place, value in enumerate(self.data.probabilities) if value is not None]
+        right = self.accuracies[places]
+        if not places or not np.isin(right, (0, 1)).all():
+            return {}
+        values = np.array([self.data.probabilities[place] for place in places], float)
+        images = [self.data.questions[place].image for place in places]
+        entry = calibration_entry(calibration(values, right, 10, images, self.bootstrap), of="right answers")
+        kind = "calibrated" if self.data.calibrated else "uncalibrated"
+        for part in entry["figures"]:
+            part["definition"] += f"; of the {kind} probabilities of the {len(places)} answers that have one"
+        for part in [*entry["figures"], *(row["observed"] for row in entry["bins"])]:
+            part |= {key: part[key] and part[key].replace("patients", "images") for key in ("method", "reason")}
+        return {"calibration": entry}
 
     def tables(self) -> list[dict[str, Any]]:
         """Accuracy by type of answer, type of question and organ; a question of several types counts in each."""

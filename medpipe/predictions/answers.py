@@ -1,7 +1,8 @@
 """answers.csv: what a run answered.
 
-One row per question that was answered or refused: case, file, question, answer (empty where it was refused), probability,
-then answer_2, probability_2 and so on for the next most probable ones, and reason. Questions whose image could not be read
+One row per question that was answered or refused: case, file, question, answer (empty where it was refused), probability of
+that candidate, calibrated (the probability that the answer is right, where the network is calibrated), then answer_2,
+probability_2 and so on for the next most probable ones, and reason. Questions whose image could not be read
 stand in cases.csv alone. ``medpipe score vqa`` takes the table.
 """
 
@@ -29,7 +30,8 @@ def write_answers(run_folder: RunFolder) -> None:
     rows = [_row(result) for result in results if result.facts.get("answers") or result.facts.get("refused")]
     most = max([_LEAST, *(len(result.facts.get("answers") or []) for result in results)])
     ranks = [name for rank in range(2, most + 1) for name in (f"answer_{rank}", f"probability_{rank}")]
-    columns = ["case", "file", "question", "answer", "probability", *ranks, "reason"]
+    calibrated = ["calibrated"] if any("calibrated" in result.facts for result in results) else []
+    columns = ["case", "file", "question", "answer", "probability", *calibrated, *ranks, "reason"]
     persistently(lambda: write_rows(run_folder.path / "answers.csv", columns, rows))
 
 
@@ -39,6 +41,7 @@ def _row(result: CaseResult) -> dict[str, Any]:
         "file": result.facts.get("file", ""),
         "question": result.facts.get("question", ""),
         "reason": result.reason,
+        **{key: value for key, value in result.facts.items() if key == "calibrated"},
     }
     for rank, (answer, probability) in enumerate(result.facts.get("answers") or [], start=1):
         suffix = "" if rank == 1 else f"_{rank}"

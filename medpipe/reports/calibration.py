@@ -17,7 +17,8 @@ def calibration_section(results: dict[str, Any]) -> dict[str, Any] | None:
     if not calibration or not (calibration["bins"] or calibration["figures"] or calibration["reason"]):
         return None
     bins = [row for row in calibration["bins"] if row["n"]]
-    section: dict[str, Any] = {**calibration, "bins": bins, "chart": None}
+    outcome, case = ("right answers", "questions") if results["task"] == "vqa" else ("diseased cases", "cases")
+    section: dict[str, Any] = {**calibration, "bins": bins, "chart": None, "outcome": outcome, "case": case}
     if calibration["figures"]:
         section |= {"scale": dot_scale(calibration["figures"], 0.0), "notes": Notes(calibration["figures"])}
     if bins:

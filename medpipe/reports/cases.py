@@ -29,9 +29,8 @@ _MISS, _FALSE_POSITIVE, _RIGHT, _UNKNOWN = "miss", "false positive", "right", ""
 def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, Any] | None) -> dict[str, Any] | None:
     """Columns, rows and pictures of the case table; None where nothing is known of single cases."""
     threshold = _threshold(results)
-    cases = [
-        _Case(case, run, threshold) for case, run in _joined(rows, results, _class_scores(folder), _answers(folder))
-    ]
+    answers = _answers(folder)
+    cases = [_Case(case, run, threshold) for case, run in _joined(rows, results, _class_scores(folder), answers)]
     cases.sort(key=lambda case: case.order)
     total = len(cases)
     del cases[LISTED:]
@@ -49,6 +48,7 @@ def cases_section(folder: Path, rows: list[dict[str, str]], results: dict[str, A
         "total": total,
         "listed": len(cases),
         "order": _order_in_words(results),
+        "remark": _remark(answers),
         "judged": any(case.outcome for case in cases),
         "threshold": threshold,
         "lesions": any(case.lesions for case in cases),
@@ -81,6 +81,18 @@ def _order_in_words(results: dict[str, Any] | None) -> str:
     return "those with the highest scores"
 
 
+def _remark(answers: dict[str, dict[str, Any]]) -> str:
+    """What the probabilities of answers are."""
+    if not answers:
+        return ""
+    if any("right" in answer for answer in answers.values()):
+        return (
+            "The probability that an answer is right was calibrated on questions about images that were not in training; "
+            "those of the next answers are not calibrated."
+        )
+    return "The probabilities of answers are not calibrated: they do not say how often such an answer is right."
+
+
 def _threshold(results: dict[str, Any] | None) -> dict[str, Any] | None:
     points = [point for point in (results or {}).get("operating_points", []) if point["threshold"] is not None]
     points.sort(key=lambda point: not point["preset"])
@@ -111,6 +123,7 @@ def _answers(folder: Path) -> dict[str, dict[str, Any]]:
         found[row["case"]] = {
             "question": row["question"],
             "answer": row["answer"],
+            **({"right": float(row["calibrated"])} if row.get("calibrated") else {}),
             "next_answers": ", ".join(next_ones),
         }
     return found
@@ -124,7 +137,7 @@ def _joined(
 ) -> list[tuple[dict[str, Any], dict[str, str]]]:
     """Cases of the results with their row of the run, then cases that only the run knows."""
     done = {row["case"]: row for row in rows if row["status"] == "done"}
-    known = (results or {}).get("cases", [])
+    known = [{**answers.get(case["case"], {}), **case} for case in (results or {}).get("cases", [])]
     names = {case["case"] for case in known}
     alone = [
         (
@@ -224,6 +237,7 @@ _COLUMNS = (
     _Column("Truth", _truth),
     _Column("Question", lambda case: case.facts.get("question", "")),
     _Column("Answer", lambda case: case.facts.get("answer", "")),
+    _Column("Right with probability", lambda case: case.facts.get("right"), numeric=True),
     _Column("Next answers", lambda case: case.facts.get("next_answers", "")),
     _Column("Right answer", lambda case: " | ".join(case.facts.get("true_answers") or [])),
     _Column("Accuracy", lambda case: case.facts.get("accuracy"), numeric=True),

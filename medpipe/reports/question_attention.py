@@ -42,6 +42,7 @@ def question_attention_section(
         "total": cases["total"],
         "words": any(row["attended"]["weights"] for row in rows),
         "places": any(row["attended"]["places"] for row in rows),
+        "calibrated": any(row.get("right") for row in rows),
         "length": max((len(row["attended"]["words"]) for row in rows), default=0),
     }
 
@@ -50,7 +51,11 @@ def _answers(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / "answers.csv"
     rows = read_table(path, ["case", "answer", "probability"]) if path.is_file() else []
     return {
-        row["case"]: {"answer": row["answer"], "probability": number(float(row["probability"]))}
+        row["case"]: {
+            "answer": row["answer"],
+            "probability": number(float(row["probability"])),
+            "right": number(float(row["calibrated"])) if row.get("calibrated") else "",
+        }
         for row in rows
         if row["answer"]
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -108,23 +108,36 @@ class _Picture(Transform):
         return {**data, "picture": picture, "rows": pixels.shape[0], "columns": pixels.shape[1]}
 
 
+class Calibration(Protocol):
+    """From an answer's logit to the probability that it is right: ``medpipe.predictions.answer_calibration``."""
+
+    def probability(self, logit: float) -> float:
+        """Of one answer."""
+
+
 class RankAnswersd(Transform):
     """Add "answers": the most probable candidates with their probabilities, from the logits (candidates,) under "pred".
 
     Each candidate was trained as a yes or no of its own, so its probability is the logistic function of its logit; they do
-    not add up to 1.
+    not add up to 1. With a calibration "calibrated" is added: the probability that the first answer is right.
 
     Args:
         vocabulary: The candidates.
         most: How many are kept.
+        calibration: Of the network.
     """
 
-    def __init__(self, vocabulary: AnswerVocabulary, most: int = ANSWERS) -> None:
-        self.vocabulary, self.most = vocabulary, most
+    def __init__(
+        self, vocabulary: AnswerVocabulary, most: int = ANSWERS, *, calibration: Calibration | None = None
+    ) -> None:
+        self.vocabulary, self.most, self.calibration = vocabulary, most, calibration
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with its answers; of equal ones the first candidate comes first."""
         probabilities = torch.as_tensor(data[Keys.PRED]).double().sigmoid()
         order = torch.sort(torch.as_tensor(data[Keys.PRED]), descending=True, stable=True).indices[: self.most]
         ranked = [[self.vocabulary.answers[place], float(probabilities[place])] for place in order.tolist()]
-        return {**data, "answers": ranked}
+        found = {**data, "answers": ranked}
+        if self.calibration is not None:
+            found["calibrated"] = self.calibration.probability(float(data[Keys.PRED][order[0]]))
+        return found

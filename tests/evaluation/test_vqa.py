@@ -32,6 +32,32 @@ def values(results: dict[str, Any]) -> dict[str, float]:
     return {figure["name"]: figure["value"] for figure in results["headline"]}
 
 
+def test_probabilities_of_answers_are_compared_with_how_often_they_are_right(tmp_path, valid) -> None:
+    given = "case,answer,probability,calibrated\n1,yes,0.2,0.9\n2,left lung,0.2,0.7\n3,yes,0.1,0.4\n4,,,\n"
+    results = valid(evaluate_vqa(answered_questions(*tables(tmp_path, given)), FEW))
+    brier, ece, large = results["calibration"]["figures"]
+    assert brier["value"] == pytest.approx((0.1**2 + 0.3**2 + 0.4**2) / 3)
+    assert ece["value"] == pytest.approx((0.1 + 0.3 + 0.4) / 3)
+    assert large["value"] == pytest.approx(2 / 3 - 2 / 3)
+    assert "of the calibrated probabilities of the 3 answers" in brier["definition"]
+    assert "images" in brier["method"]
+    assert "patients" not in json.dumps(results["calibration"])
+    assert sum(part["n"] for part in results["calibration"]["bins"]) == 3
+
+
+def test_uncalibrated_probabilities_are_named_so_and_tables_without_any_have_no_calibration(tmp_path) -> None:
+    given = "case,answer,probability\n1,yes,0.2\n2,left lung,0.2\n"
+    results = evaluate_vqa(answered_questions(*tables(tmp_path, given)), FEW)
+    assert "of the uncalibrated probabilities" in results["calibration"]["figures"][0]["definition"]
+    assert "calibration" not in evaluate_vqa(answered_questions(*tables(tmp_path)), FEW)
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0.1", "high", "nan"])
+def test_what_is_no_probability_is_refused_with_its_line(tmp_path, text) -> None:
+    with pytest.raises(InputDataError, match="line 3, column 'probability'"):
+        answered_questions(*tables(tmp_path, f"case,answer,probability\n1,yes,0.2\n2,left lung,{text}\n"))
+
+
 def test_both_conventions_are_named_and_count_their_own_questions(tmp_path, valid) -> None:
     results = valid(evaluate_vqa(answered_questions(*tables(tmp_path)), FEW))
     found = values(results)

@@ -59,7 +59,7 @@ class QuestionRecorder:
         facts |= {key: case.get(key) or None for key in ("rows", "columns")}
         facts["question"] = self.run_folder.hide(str(case["question"]))
         if output is not None:
-            facts["answers"] = output["answers"]
+            facts |= {key: output[key] for key in ("answers", "calibrated") if key in output}
             self._write_files(case, output)
         self.run_folder.record(
             CaseResult(
