@@ -1,15 +1,20 @@
-"""Reader of PathVQA, as its authors distribute it.
+"""Reader of PathVQA, as its authors distribute it, and in the layout that MMQ's authors made of it.
 
     qas/train_vqa.pkl, qas/val_vqa.pkl, qas/test_vqa.pkl     pickled lists of questions
     images/{train,val,test}/<part>_<4 digits>.jpg            found by name in any depth of folders
 
-A question is ``{"img_id": "train_0001", "question_id": ..., "sent": "...", "label": {answer: score}, "answer_type":
+    trainset.json, valset.json, testset.json                 MMQ: lists of questions in the style of VQA-RAD, without pickles
+
+In the pickles a question is ``{"img_id": "train_0001", "question_id": ..., "sent": "...", "label": {answer: score}, "answer_type":
 "yes/no" | "other" | "number", "question_type": "..."}``. The pickles are read as plain data, which runs nothing; the
-datalist made from them is JSON, so that they are needed once. No image is in two parts.
+datalist made from them is JSON, so that they are needed once. In MMQ's files it is ``{"qid": ..., "image_name":
+"train_0001.jpg", "question": "...", "answer": "...", "answer_type": "yes/no" or "CLOSED" | ..., "question_type": "..."}``. The
+pickles are used where both are there. No image is in two parts.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,8 @@ __all__ = ["NAME", "PARTS", "check", "prepare"]
 NAME = "path_vqa"
 PARTS = {"training": "train", "validation": "val", "test": "test"}
 _NEEDED = ("img_id", "question_id", "sent", "label", "answer_type")
+_NEEDED_OF_MMQ = ("qid", "image_name", "question", "answer", "answer_type")
+_CLOSED = ("yes/no", "closed")
 
 
 def check(root: Path) -> list[Finding]:
@@ -68,17 +75,64 @@ def _survey(root: Path) -> VqaSurvey:
 
 
 def _read_questions(root: Path, survey: VqaSurvey) -> Iterator[Finding]:
+    if not (root / "qas").is_dir() and any((root / f"{stem}set.json").is_file() for stem in PARTS.values()):
+        yield from _read_mmq(root, survey)
+    else:
+        yield from _read_pickles(root, survey)
+    yield from repeated_questions(survey)
+
+
+def _read_pickles(root: Path, survey: VqaSurvey) -> Iterator[Finding]:
     survey.source = "qas"
     for part, stem in PARTS.items():
         path = root / "qas" / f"{stem}_vqa.pkl"
         if not path.is_file():
-            yield error("no_questions", f"no qas/{path.name} in {root}")
+            yield error("no_questions", f"no qas/{path.name} in {root}, nor {stem}set.json of MMQ")
             continue
         content = read_plain_pickle(path, dtypes=())
-        if not isinstance(content, list):
-            raise InputDataError(f"{path}: holds a {type(content).__name__}; expected a list of questions")
-        survey.rows[part] = [_entry(record, f"{path}: [{number}]") for number, record in enumerate(content)]
-    yield from repeated_questions(survey)
+        survey.rows[part] = [_entry(record, where) for record, where in _listed(content, path)]
+
+
+def _read_mmq(root: Path, survey: VqaSurvey) -> Iterator[Finding]:
+    survey.source = "MMQ's files"
+    for part, stem in PARTS.items():
+        path = root / f"{stem}set.json"
+        if not path.is_file():
+            yield error("no_questions", f"no {path.name} in {root}")
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, RecursionError) as fault:
+            raise InputDataError(f"{path}: not readable as a JSON file: {fault}") from fault
+        survey.rows[part] = [_mmq_entry(record, where) for record, where in _listed(content, path)]
+
+
+def _listed(content: Any, path: Path) -> list[tuple[Any, str]]:
+    if not isinstance(content, list):
+        raise InputDataError(f"{path}: holds a {type(content).__name__}; expected a list of questions")
+    return [(record, f"{path}: [{number}]") for number, record in enumerate(content)]
+
+
+def _mmq_entry(record: Any, where: str) -> Entry:
+    missing = [key for key in _NEEDED_OF_MMQ if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise InputDataError(f"{where}: no key {', '.join(map(repr, missing))}; expected a question of MMQ's files")
+    for key in ("image_name", "question", "answer", "answer_type"):
+        if not isinstance(record[key], str | int | float):
+            raise InputDataError(f"{where}: {key!r} is {str(record[key])[:40]!r}; expected a text")
+    kind, name = str(record.get("question_type", "")).strip(), str(record["image_name"])
+    return {
+        "image_name": name,
+        "case": str(record["qid"]),
+        "patient": Path(name).stem,
+        "question": str(record["question"]).strip(),
+        "answers": [str(record["answer"]).strip()],
+        "answer_type": _answer_type(record["answer_type"]),
+    } | ({"question_type": [kind]} if kind else {})
+
+
+def _answer_type(text: Any) -> str:
+    return "closed" if str(text).strip().lower() in _CLOSED else "open"
 
 
 def _entry(record: Any, where: str) -> Entry:
@@ -95,7 +149,7 @@ def _entry(record: Any, where: str) -> Entry:
         "patient": str(record["img_id"]),
         "question": str(record["sent"]).strip(),
         "answers": [str(answer).strip() for answer in label],
-        "answer_type": "closed" if str(record["answer_type"]).strip().lower() == "yes/no" else "open",
+        "answer_type": _answer_type(record["answer_type"]),
     } | ({"question_type": [kind]} if kind else {})
 
 

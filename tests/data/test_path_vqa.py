@@ -1,3 +1,4 @@
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,63 @@ def test_a_missing_pickle_missing_images_and_shared_ones_are_named(tmp_path: Pat
     assert prepare(root, split="published")["shares_images"] is True
     (root / "qas/test_vqa.pkl").unlink()
     assert "no qas/test_vqa.pkl" in {finding.code: finding.message for finding in check(root)}["no_questions"]
+
+
+def mmq(number: int, image: str, **changes: Any) -> dict[str, Any]:
+    """A record of the files that MMQ's authors made."""
+    return {
+        "qid": number,
+        "image_name": f"{image}.jpg",
+        "question": "is stroma present?",
+        "answer": "yes",
+        "answer_type": "yes/no",
+        "question_type": "is",
+    } | changes
+
+
+def make_mmq(root: Path, **rows: Any) -> Path:
+    for n, part in enumerate(PARTS.values()):
+        content = rows.get(part, [mmq(n, f"{part}_{n:04d}")])
+        (root / f"{part}set.json").write_text(json.dumps(content))
+        (root / "images" / part).mkdir(parents=True)
+        Image.new("RGB", (6, 5)).save(root / "images" / part / f"{part}_{n:04d}.jpg")
+    return root
+
+
+def test_the_files_of_mmq_give_the_same_datalist_as_the_pickles(tmp_path: Path) -> None:
+    for name in ("pickles", "json"):
+        (tmp_path / name).mkdir()
+    of_pickles = prepare(make(tmp_path / "pickles"), split="published")
+    of_json = prepare(make_mmq(tmp_path / "json"), split="published")
+    assert all(of_json[part] == of_pickles[part] for part in PARTS)
+    assert of_json["split"] == "published (MMQ's files)"
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("CLOSED", "closed"), ("OPEN", "open"), ("number", "open")])
+def test_the_kind_of_an_answer_may_be_spelt_as_in_vqa_rad(tmp_path: Path, kind: str, expected: str) -> None:
+    root = make_mmq(tmp_path, train=[mmq(0, "train_0000", answer_type=kind, answer=3)])
+    (entry,) = prepare(root, split="published")["training"]
+    assert (entry["answer_type"], entry["answers"]) == (expected, ["3"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"train": {}}, "holds a dict; expected a list of questions"),
+        ({"train": [{"qid": 1}]}, "no key 'image_name', 'question'"),
+        ({"train": [mmq(0, "train_0000", answer=["yes"])]}, "'answer' is .*expected a text"),
+    ],
+)
+def test_wrong_files_of_mmq_are_named(tmp_path: Path, rows: Any, message: str) -> None:
+    with pytest.raises(InputDataError, match=message):
+        prepare(make_mmq(tmp_path, **rows))
+
+
+def test_a_missing_or_damaged_file_of_mmq_is_named(tmp_path: Path) -> None:
+    root = make_mmq(tmp_path)
+    (root / "valset.json").write_text("[")
+    with pytest.raises(InputDataError, match=r"valset\.json: not readable as a JSON file"):
+        prepare(root)
+    (root / "valset.json").unlink()
+    with pytest.raises(InputDataError, match=r"no valset\.json"):
+        prepare(root)
