@@ -17,7 +17,7 @@ _LISTED = 20
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read a state dict from a ``.safetensors`` file or a file of ``torch.save``.
 
-    Of a checkpoint with several parts, the part named ``state_dict`` is taken. Only tensors and plain
+    Of a checkpoint with several parts, the part named ``state_dict`` or ``model_state`` is taken. Only tensors and plain
     containers are unpickled (``weights_only=True``).
 
     Args:
@@ -38,8 +38,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
         return load_file(str(path))
     content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for part in ("state_dict", "model_state"):
+        if isinstance(content, Mapping) and isinstance(content.get(part), Mapping):
+            content = content[part]
     check_flat(content, str(path))
     return dict(content)
 
