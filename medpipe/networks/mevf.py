@@ -143,6 +143,7 @@ class EnhancedFeatures(nn.Module):
         denoising_side: Rows and columns of the auto-encoder's images.
         tokens: ``one``, as published; or ``grid``: the places of the meta-learned map, each beside the auto-encoder's feature, or
             those of the map of the network for photographs.
+        noise: Standard deviation of what is added to the auto-encoder's image in training, which it shall take away.
 
     Attributes:
         images: Which of the two images are looked at: "small", "large".
@@ -164,8 +165,11 @@ class EnhancedFeatures(nn.Module):
         features: int = 64,
         denoising_side: int = _DENOISING_SIDE,
         tokens: str = "one",
+        noise: float = 0.0,
     ) -> None:
         super().__init__()
+        if noise < 0:
+            raise ValueError(f"the noise must not be negative, found {noise}")
         choose("set of encoders", encoders, ENCODERS)
         choose("kind of visual tokens", tokens, VISUAL_TOKENS)
         if tokens == "grid" and encoders in ("cdae", "none"):
@@ -178,7 +182,7 @@ class EnhancedFeatures(nn.Module):
                 f"encoders={encoders} needs images of {_PHOTOGRAPH_SIDE} or more rows, found {denoising_side}; give a larger "
                 "large_side"
             )
-        self.tokens = tokens
+        self.tokens, self.noise = tokens, noise
         self.meta = MetaEncoder(channels=features) if encoders in ("both", "maml") else None
         self.autoencoder = DenoisingAutoencoder() if encoders in ("both", "cdae") else None
         self.photographs = ImageNetFeatures(encoders) if encoders in IMAGENET else None
@@ -209,11 +213,14 @@ class EnhancedFeatures(nn.Module):
             parts.append(self._of_map(self.meta.maps(_given(small, "84 x 84"))))
         reconstruction = None
         if self.autoencoder is not None and self.convert is not None:
-            code = self.autoencoder.encode(_given(large, "128 x 128"))
+            code = self.autoencoder.encode(self._noisy(_given(large, "128 x 128")))
             reconstruction = self.autoencoder.decode(code) if self.training else None
             feature = self.convert(code.flatten(1))[:, None]
             parts.append(feature.expand(-1, parts[0].shape[1], -1) if parts else feature)
         return torch.cat(parts, dim=2) if parts else self.nothing, reconstruction
+
+    def _noisy(self, images: Tensor) -> Tensor:
+        return images + self.noise * torch.randn_like(images) if self.training and self.noise else images
 
     def _of_map(self, found: Tensor) -> Tensor:
         """All places of a map (B, features, rows, columns), or their mean: (B, places, features)."""
@@ -250,6 +257,8 @@ class MEVF(nn.Module):
         features: Of the meta-learned encoder, and of the auto-encoder.
         denoising_side: Rows and columns of the larger images.
         visual_tokens: ``one``, as published; or ``grid``.
+        cdae_noise: Standard deviation of what is added to the auto-encoder's image in training, and not to ``image``.
+        train_words: Whether the first word table is trained.
 
     Raises:
         ValueError: A name is unknown, or a number is not allowed.
@@ -276,15 +285,23 @@ class MEVF(nn.Module):
         features: int = 64,
         denoising_side: int = _DENOISING_SIDE,
         visual_tokens: str = "one",
+        cdae_noise: float = 0.0,
+        train_words: bool = True,
     ) -> None:
         super().__init__()
         if min(words, answers) < 1:
             raise ValueError(f"words and answers must be at least 1, found {words} and {answers}")
         self.embedding = WordEmbedding(
-            words, dimensions=dimensions, augmenting=augmenting, train_augmenting=train_augmenting
+            words,
+            dimensions=dimensions,
+            augmenting=augmenting,
+            train_augmenting=train_augmenting,
+            train_words=train_words,
         )
         self.question = QuestionEncoder(self.embedding.features, hidden=hidden, rnn=rnn)
-        self.visual = EnhancedFeatures(encoders, features=features, denoising_side=denoising_side, tokens=visual_tokens)
+        self.visual = EnhancedFeatures(
+            encoders, features=features, denoising_side=denoising_side, tokens=visual_tokens, noise=cdae_noise
+        )
         self.fusion: nn.Module
         if choose("attention", attention, ATTENTION) == "san":
             self.fusion = StackedAttention(self.visual.width, hidden, hops=hops, dropout=dropout)

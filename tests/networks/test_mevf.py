@@ -150,6 +150,25 @@ def test_a_grid_has_36_tokens_whose_mean_is_the_one_token() -> None:
     assert torch.equal(tokens[:, 0, 64:], tokens[:, 35, 64:])
 
 
+def test_noise_is_added_to_the_auto_encoders_image_in_training_alone_and_not_to_what_it_shall_become() -> None:
+    net, noisy, inputs = small(dropout=0.0), small(dropout=0.0, cdae_noise=0.1), batch()
+    seen = []
+    for one in (net, noisy):
+        one.visual.autoencoder.down1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        assert one(*inputs)["image"] is inputs[2]
+    assert torch.equal(seen[0], inputs[2])
+    assert float((seen[1] - inputs[2]).std()) == pytest.approx(0.1, rel=0.05)
+    with torch.no_grad():
+        assert torch.equal(net.eval()(*inputs), noisy.eval()(*inputs))
+
+
+def test_word_tables_are_frozen_one_by_one() -> None:
+    for name in ("words", "augmenting"):
+        net = small(**{f"train_{name}": False})
+        frozen = {key for key, parameter in net.named_parameters() if not parameter.requires_grad}
+        assert frozen == {f"embedding.{name}.weight"}
+
+
 @pytest.mark.parametrize(("tokens", "places"), [("one", 1), ("grid", 36)])
 def test_shares_of_pairs_equal_a_loop_over_the_formula_and_add_up_to_1_with_padding(tokens: str, places: int) -> None:
     net, (questions, image, large) = small(visual_tokens=tokens).eval(), batch()
@@ -216,6 +235,7 @@ def test_weights_survive_saving(tmp_path: Path) -> None:
         ({"visual_tokens": "grid", "encoders": "none"}, "encoders=none has none"),
         ({"encoders": "vgg16", "denoising_side": 28}, "32 or more rows, found 28; give a larger large_side"),
         ({"rnn": "rnn"}, "unknown recurrent layer"),
+        ({"cdae_noise": -0.1}, "must not be negative"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
