@@ -85,7 +85,7 @@ def stage_command(request: Request, stage: Stage, seed: int, data: Data, folder:
     """
     texts = option_texts({**request.stage_options(stage, data), "seed": seed})
     trust = ["--trust"] if request.trust else []
-    words = ["train", _reference(request.plan.bundle), "--config", stage.config, *texts, *trust]
+    words = ["train", _reference(stage.of(request.plan.bundle)), "--config", stage.config, *texts, *trust]
     return [sys.executable, "-m", "medpipe", *words, "-o", str(folder / "train")]
 
 

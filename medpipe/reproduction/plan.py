@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from medpipe.bundles import Bundle, parse_overrides, read_config
+from medpipe.bundles import Bundle, find_bundle, parse_overrides, read_config
 from medpipe.data.names import nearest_names
 from medpipe.errors import RequestError
 
@@ -73,10 +73,16 @@ class Stage:
     shares: tuple[str, ...]
     data: Mapping[str, str]
     options: Options
+    bundle: str | None
+
+    def of(self, bundle: Bundle) -> Bundle:
+        """The bundle whose training it is: the one that is reproduced, or another one."""
+        return bundle if self.bundle is None else find_bundle(self.bundle)
 
     def training(self, bundle: Bundle) -> dict[str, Any]:
         """The config of its training."""
-        return replace(bundle, overlays=(*bundle.overlays, self.config)).config("train")
+        found = self.of(bundle)
+        return replace(found, overlays=(*found.overlays, self.config)).config("train")
 
 
 @dataclass(frozen=True)
@@ -303,7 +309,7 @@ def _table(name: str, content: dict[str, Any]) -> Table:
 
 
 def _stage(name: str, content: dict[str, Any]) -> Stage:
-    defaults: dict[str, Any] = {"file": "model.pt", "data": {}, "options": {}}
+    defaults: dict[str, Any] = {"file": "model.pt", "data": {}, "options": {}, "bundle": None}
     return Stage(**{**defaults, **content, "name": name, "shares": tuple(content.get("shares", ()))})
 
 

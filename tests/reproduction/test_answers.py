@@ -35,7 +35,9 @@ def made(make_bundle, request_of, fake_runner, reproduce_content, tmp_path):
                 given = GIVEN[next(word.split("=")[1] for word in words if word.startswith("context="))]
                 data = AnsweredQuestions(QUESTIONS, tuple(given), (), {"name": "x", "generated": True})
                 content = evaluate_vqa(data, Bootstrap(n_resamples=20), constant="yes")
-                (out / "results.json").write_text(json.dumps({"format": "medpipe-results/1", **content, "data": data.data}))
+                (out / "results.json").write_text(
+                    json.dumps({"format": "medpipe-results/1", **content, "data": data.data})
+                )
             return code
 
     def make(codes=None):

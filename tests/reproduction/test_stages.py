@@ -11,7 +11,7 @@ import yaml
 
 from medpipe.cli.main import invoke
 from medpipe.errors import RequestError
-from medpipe.reproduction.commands import Data, check_given
+from medpipe.reproduction.commands import Data, check_given, stage_command
 from medpipe.reproduction.folder import ReproductionFolder
 from medpipe.reproduction.plan import load_plan
 from medpipe.reproduction.runs import do_runs
@@ -37,7 +37,8 @@ def staged(make_bundle, reproduce_content):
         tables = reproduce_content["tables"]
         tables["modules"]["settings"]["acm"]["after"] = ["maml"]
         tables["modules"]["settings"] |= settings or {}
-        quick = {**reproduce_content["quick"], "stages": {"maml": {"rounds": 1}}}
+        recipe = reproduce_content["quick"]
+        quick = recipe if "stages" in changes else {**recipe, "stages": {"maml": {"rounds": 1}}}
         bundle = make_bundle(**{"tables": tables, "stages": STAGES, "quick": quick, **changes})
         configs = bundle.root / "configs"
         train = yaml.safe_load((configs / "train.yaml").read_text())
@@ -124,6 +125,22 @@ def test_quick_and_given_options_of_stages_come_before_those_of_the_plan(staged,
     assert request.stage_options(stage, data) == {"groups": 8, "meta": "/d/meta/train", "rounds": 1}
     given = replace(request, given_stages={"maml": {"meta": "/m", "rounds": 2}})
     assert given.stage_options(stage, data) == {"groups": 8, "meta": "/m", "rounds": 2}
+
+
+def test_a_stage_may_be_a_training_of_another_bundle(staged, request_of) -> None:
+    stage = {"title": "x", "bundle": "radiology_vqa_mevf", "config": "train_cdae", "option": "start"}
+    request = request_of(bundle=staged(stages={"maml": {**stage, "options": {"max_epochs": 7}}}))
+    words = stage_command(request, request.plan.stages["maml"], 3, Data(Path("/d"), Path("/d/l.json")), Path("/o"))
+    assert words[3:] == [
+        "train",
+        "radiology_vqa_mevf",
+        "--config",
+        "train_cdae",
+        "max_epochs=7",
+        "seed=3",
+        "-o",
+        "/o/train",
+    ]
 
 
 def test_the_option_that_a_stage_gives_is_not_free(staged) -> None:
