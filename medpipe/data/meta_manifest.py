@@ -239,12 +239,14 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def meta_fingerprint(source: str | Path) -> str:
-    """A hash of the names, sizes and classes of a source's pictures, which tells one set of them from another.
+def meta_fingerprint(source: str | Path | None) -> str | None:
+    """A hash of the names, sizes and classes of a source's pictures, which tells one set of them from another; None for None.
 
     Raises:
         InputDataError: The manifest is wrong.
     """
+    if source is None:
+        return None
     root = Path(source)
     if root.is_file():
         manifest = MetaManifest.load(root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ __all__ = [
     "WordTables",
     "answer_vocabulary",
     "arrays_of",
+    "check_keep",
     "file_hashes",
     "pictures_of_part",
     "question_vocabulary",
@@ -55,6 +56,22 @@ def questions_if_any(datalist: str | Path, root: str | Path, section: str) -> li
         InputDataError: The datalist is wrong, or an image is not on disk.
     """
     return vqa_entries(datalist, root, section) if load_vqa_datalist(datalist)[section] else []
+
+
+def check_keep(keep: str, entries: Sequence[Entry]) -> None:
+    """Refuse to keep the best epoch where nothing says which it is.
+
+    Args:
+        keep: ``last`` or ``best``.
+        entries: For validation.
+
+    Raises:
+        RequestError: The word is unknown, or there are no questions for validation.
+    """
+    if keep not in ("last", "best"):
+        raise RequestError(f"keep must be last or best, found {keep!r}")
+    if keep == "best" and not entries:
+        raise RequestError("keep=best goes by questions for validation, and the datalist has none; give keep=last")
 
 
 def question_vocabulary(entries: Iterable[Entry], *, unknown: str = "unk") -> QuestionVocabulary:

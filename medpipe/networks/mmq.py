@@ -68,6 +68,7 @@ class PatchEncoder(nn.Module):
     def __init__(self, profile: str = "rad", *, channels: int | None = None, norms: str = "running") -> None:
         super().__init__()
         self.profile = PROFILES[choose("profile", profile, PROFILES)]
+        self.colours = self.profile.colours
         collects = choose("kind of batch normalisation", norms, NORMS) == "running"
         self.features = self.profile.channels if channels is None else channels
         widths = [self.profile.colours, *[self.features] * len(self.profile.convolutions)]
@@ -151,13 +152,15 @@ class MetaFeatures(nn.Module):
         channels: Of the encoders; None for the published number.
         norms: Of the encoders.
         with_cdae: Whether the auto-encoder is there.
+        side: Rows and columns of the encoders' images.
         denoising_side: Rows and columns of the auto-encoder's images.
 
     Attributes:
         images: Which images are looked at: "small", "large".
+        colours: Of the small one.
 
     Raises:
-        ValueError: There is no encoder, or a name is unknown.
+        ValueError: There is no encoder, a name is unknown, or images are too small.
 
     Shape:
         Images for the encoders, and (B, 1, 128, 128) in [0, 1] for the auto-encoder, to (B, 1, width).
@@ -173,13 +176,15 @@ class MetaFeatures(nn.Module):
         channels: int | None = None,
         norms: str = "running",
         with_cdae: bool = False,
+        side: int = 84,
         denoising_side: int = 128,
     ) -> None:
         super().__init__()
         if models < 1:
             raise ValueError(f"models must be at least 1, found {models}")
         self.meta = nn.ModuleList(PatchEncoder(profile, channels=channels, norms=norms) for _ in range(models))
-        features = self.meta[0].features
+        self.meta[0].map_side(side)  # type: ignore[operator]
+        features, self.colours = self.meta[0].features, self.meta[0].colours
         self.autoencoder = DenoisingAutoencoder() if with_cdae else None
         self.convert = nn.Linear(16 * (denoising_side // 4) ** 2, features) if with_cdae else None  # type: ignore[arg-type]
         self.width: int = features * (models + with_cdae)  # type: ignore[assignment,operator]
@@ -222,6 +227,7 @@ class MMQ(MEVF):
         augmenting: Whether words have a second table.
         train_augmenting: Whether the second table is trained.
         features: Of each encoder; None for the published number.
+        side: Rows and columns of the encoders' images.
         denoising_side: Rows and columns of the auto-encoder's images.
 
     Raises:
@@ -250,6 +256,7 @@ class MMQ(MEVF):
         augmenting: bool = True,
         train_augmenting: bool = True,
         features: int | None = None,
+        side: int = 84,
         denoising_side: int = 128,
     ) -> None:
         super().__init__(
@@ -272,6 +279,7 @@ class MMQ(MEVF):
             channels=features,
             norms=norms,
             with_cdae=with_cdae,
+            side=side,
             denoising_side=denoising_side,
         )
         self.visual = visual  # type: ignore[assignment]

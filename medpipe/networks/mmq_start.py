@@ -42,6 +42,10 @@ def start_mmq(
     """
     if meta is not None:
         _load_encoders(network, meta)
+    if cdae is not None and network.visual.autoencoder is None:
+        raise RequestError(
+            f"pretrained_cdae={cdae}: the network has no auto-encoder; give with_cdae=true, or leave it out"
+        )
     start_mevf(network, cdae=cdae, tables=tables, freeze_encoders=freeze_encoders)
     return network
 

@@ -12,6 +12,7 @@ import pytest
 from medpipe.data.question_sets import (
     answer_vocabulary,
     arrays_of,
+    check_keep,
     file_hashes,
     pictures_of_part,
     question_vocabulary,
@@ -47,6 +48,15 @@ def test_what_is_missing_beside_weights_is_named_with_the_option(tmp_path) -> No
     (tmp_path / "model.pt").touch()
     with pytest.raises(RequestError, match=r"answers\.json' does not exist.*answers=FILE"):
         stored_answers(None, tmp_path / "model.pt")
+
+
+def test_the_best_epoch_needs_questions_that_say_which_it_is() -> None:
+    check_keep("best", ENTRIES)
+    check_keep("last", [])
+    with pytest.raises(RequestError, match="keep=best goes by questions for validation.*give keep=last"):
+        check_keep("best", [])
+    with pytest.raises(RequestError, match="keep must be last or best, found 'first'"):
+        check_keep("first", ENTRIES)
 
 
 def test_rare_answers_are_no_candidates_where_a_count_is_asked_for() -> None:

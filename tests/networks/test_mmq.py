@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from medpipe.errors import RequestError
+from medpipe.networks.mevf import MEVF, DenoisingAutoencoder
 from medpipe.networks.mmq import MMQ, MetaFeatures, MetaLearner, PatchEncoder
 from medpipe.networks.mmq_start import start_mmq
 
@@ -130,8 +131,6 @@ def test_the_vqa_network_differs_from_mevf_in_its_encoders_alone() -> None:
         net = MMQ(1177, 458, attention="san")
     # SAN of MEVF without encoders, whose token is 1 wide: two keys of 1024; here of 192; and 3 encoders without heads.
     encoders = 3 * (107_844 - 16_388)
-    from medpipe.networks.mevf import MEVF
-
     with torch.device("meta"):
         bare = MEVF(1177, 458, attention="san", encoders="none")
     assert parameters(net) == parameters(bare) + encoders + 2 * 1024 * 191
@@ -143,6 +142,7 @@ def test_the_vqa_network_differs_from_mevf_in_its_encoders_alone() -> None:
         ({"profile": "rat"}, "unknown profile 'rat'.*did you mean 'rad'"),
         ({"norms": "none"}, "unknown kind of batch normalisation"),
         ({"models": 0}, "models must be at least 1"),
+        ({"side": 20}, "images of 20 rows are too small"),
         ({"attention": "non"}, "unknown attention"),
     ],
 )
@@ -198,3 +198,13 @@ def test_other_files_are_refused(tmp_path) -> None:
     (tmp_path / "text.pt").write_text("no weights")
     with pytest.raises(RequestError, match="pretrained_meta"):
         start_mmq(small(), meta=tmp_path / "text.pt")
+
+
+def test_weights_of_an_auto_encoder_need_one(tmp_path) -> None:
+    with pytest.raises(RequestError, match="has no auto-encoder; give with_cdae=true"):
+        start_mmq(small(), cdae=tmp_path / "cdae.pt")
+    torch.manual_seed(5)
+    torch.save(DenoisingAutoencoder().state_dict(), tmp_path / "cdae.pt")
+    net = start_mmq(small(with_cdae=True), cdae=tmp_path / "cdae.pt")
+    expected = torch.load(tmp_path / "cdae.pt", weights_only=True)["down1.weight"]
+    assert torch.equal(net.visual.autoencoder.down1.weight, expected)
