@@ -322,10 +322,26 @@ def test_pretraining_without_pictures_says_what_it_expects(tmp_path, capsys, con
     assert not (tmp_path / "out").exists()
 
 
-def test_an_export_says_why_it_cannot_be_made(trained, tmp_path, capsys) -> None:
-    weights = f"weights={trained / 'model.pt'}"
-    assert invoke(["export", NAME, weights, *SMALL, "-o", str(tmp_path / "net.onnx")]) == 2
-    assert "takes whole numbers ('question'), which cannot be exported yet" in capsys.readouterr().err
+@pytest.mark.parametrize(("kind", "suffix"), [("onnx", ".onnx"), ("torch-export", ".pt2")])
+def test_an_exported_file_gives_the_logits_of_torch_from_words_and_both_images(
+    trained, tmp_path, capsys, kind, suffix
+) -> None:
+    file, weights = tmp_path / f"net{suffix}", f"weights={trained / 'model.pt'}"
+    assert invoke(["export", NAME, weights, *SMALL, "--format", kind, "-o", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["differences"]
+    assert {item["case"] for item in found} == {"random 1", "random 2", "random batch of 3", "drawn"}
+    assert all(item["largest"] <= 1e-4 * max(1, item["scale"]) for item in found)
+    if kind == "onnx":
+        import onnx
+
+        model = onnx.load(file)
+        sizes = {
+            value.name: [part.dim_value for part in value.type.tensor_type.shape.dim[1:]] for value in model.graph.input
+        }
+        assert sizes == {"question": [12], "small": [1, 32, 32], "large": [1, 32, 32]}
+        assert (
+            len({item.key: item.value for item in model.metadata_props}["answers"]) == 64
+        )  # which answers.json it goes with
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +51,7 @@ def run(
         network,
         signature,
         kind,
-        realistic={"drawn": _drawn(list(signature.inputs.values()))},
+        realistic={"drawn": _drawn(signature)},
         facts=_facts(bundle, weights) | facts,
         tolerance=tolerance,
     )
@@ -103,7 +102,8 @@ def _network(bundle: Bundle, values: dict[str, Any]) -> tuple[Any, Path, Any, di
     try:
         network = parser.get_parsed_content("network_def")
         weights = Path(parser.get_parsed_content("weights"))
-        image_size = parser.get_parsed_content("image_size") if "image_size" in parser else None
+        sizes = next((key for key in ("exported_sizes", "image_size") if key in parser), None)
+        image_size = parser.get_parsed_content(sizes) if sizes else None
         facts = dict(parser.get_parsed_content("exported_facts")) if "exported_facts" in parser else {}
         order = parser.get_parsed_content("output_order") if "output_order" in parser else None
     except Exception as error:  # MONAI wraps whatever a part of the bundle raised
@@ -134,21 +134,23 @@ def _facts(bundle: Bundle, weights: Path) -> dict[str, str]:
     }
 
 
-def _drawn(shapes: Sequence[tuple[int, ...]]) -> list[Any]:
-    """Drawn images of these shapes: a radiograph, or volumes with organs at different places."""
+def _drawn(signature: Any) -> list[Any]:
+    """Drawn images of a network's inputs, a radiograph or volumes with organs at different places; other whole numbers."""
     import numpy as np
     import torch
 
     from medpipe.data.lookalikes.chest_radiograph import draw_chest_radiograph
     from medpipe.data.lookalikes.deformable_shapes import nested_ellipsoids, paint
 
-    images = []
-    for index, (channels, *size) in enumerate(shapes):
+    images = signature.random_inputs(1, seed=4)
+    for index, (name, (channels, *size)) in enumerate(signature.inputs.items()):
+        if name in signature.whole:
+            continue
         rng = np.random.default_rng([0, index])
         if len(size) == 3:
             grid = (size[0], size[1], size[2])
             image = paint(rng, nested_ellipsoids(rng, grid, "liver"), np.linspace(0, 1, 7))
         else:
             image = draw_chest_radiograph(rng, "pneumothorax", max(64, *size)).image[: size[0], : size[1]]
-        images.append(torch.from_numpy(np.ascontiguousarray(image, np.float32)).expand(1, channels, *size))
+        images[index] = torch.from_numpy(np.ascontiguousarray(image, np.float32)).expand(1, channels, *size)
     return images

@@ -143,9 +143,9 @@ class EnhancedFeatures(nn.Module):
         denoising_side: Rows and columns of the auto-encoder's images.
         tokens: ``one``, as published; or ``grid``: the places of the meta-learned map, each beside the auto-encoder's feature, or
             those of the map of the network for photographs.
-        noise: Standard deviation of what is added to the auto-encoder's image in training, which it shall take away.
 
     Attributes:
+        noise: Standard deviation of what is added to the auto-encoder's image in training; 0 until it is set.
         images: Which of the two images are looked at: "small", "large".
 
     Raises:
@@ -165,11 +165,8 @@ class EnhancedFeatures(nn.Module):
         features: int = 64,
         denoising_side: int = _DENOISING_SIDE,
         tokens: str = "one",
-        noise: float = 0.0,
     ) -> None:
         super().__init__()
-        if noise < 0:
-            raise ValueError(f"the noise must not be negative, found {noise}")
         choose("set of encoders", encoders, ENCODERS)
         choose("kind of visual tokens", tokens, VISUAL_TOKENS)
         if tokens == "grid" and encoders in ("cdae", "none"):
@@ -182,7 +179,7 @@ class EnhancedFeatures(nn.Module):
                 f"encoders={encoders} needs images of {_PHOTOGRAPH_SIDE} or more rows, found {denoising_side}; give a larger "
                 "large_side"
             )
-        self.tokens, self.noise = tokens, noise
+        self.tokens, self.noise = tokens, 0.0
         self.meta = MetaEncoder(channels=features) if encoders in ("both", "maml") else None
         self.autoencoder = DenoisingAutoencoder() if encoders in ("both", "cdae") else None
         self.photographs = ImageNetFeatures(encoders) if encoders in IMAGENET else None
@@ -257,8 +254,6 @@ class MEVF(nn.Module):
         features: Of the meta-learned encoder, and of the auto-encoder.
         denoising_side: Rows and columns of the larger images.
         visual_tokens: ``one``, as published; or ``grid``.
-        cdae_noise: Standard deviation of what is added to the auto-encoder's image in training, and not to ``image``.
-        train_words: Whether the first word table is trained.
 
     Raises:
         ValueError: A name is unknown, or a number is not allowed.
@@ -285,23 +280,15 @@ class MEVF(nn.Module):
         features: int = 64,
         denoising_side: int = _DENOISING_SIDE,
         visual_tokens: str = "one",
-        cdae_noise: float = 0.0,
-        train_words: bool = True,
     ) -> None:
         super().__init__()
         if min(words, answers) < 1:
             raise ValueError(f"words and answers must be at least 1, found {words} and {answers}")
         self.embedding = WordEmbedding(
-            words,
-            dimensions=dimensions,
-            augmenting=augmenting,
-            train_augmenting=train_augmenting,
-            train_words=train_words,
+            words, dimensions=dimensions, augmenting=augmenting, train_augmenting=train_augmenting
         )
         self.question = QuestionEncoder(self.embedding.features, hidden=hidden, rnn=rnn)
-        self.visual = EnhancedFeatures(
-            encoders, features=features, denoising_side=denoising_side, tokens=visual_tokens, noise=cdae_noise
-        )
+        self.visual = EnhancedFeatures(encoders, features=features, denoising_side=denoising_side, tokens=visual_tokens)
         self.fusion: nn.Module
         if choose("attention", attention, ATTENTION) == "san":
             self.fusion = StackedAttention(self.visual.width, hidden, hops=hops, dropout=dropout)
@@ -332,7 +319,7 @@ class MEVF(nn.Module):
         """Visual tokens, question states, and the reconstruction in training."""
         tokens, reconstruction = self.visual(small, large)
         states = self.question(self.embedding(questions))
-        return tokens.expand(len(states), -1, -1), states, reconstruction
+        return tokens.expand(states.shape[0], -1, -1), states, reconstruction
 
     def forward(
         self, questions: Tensor, small: Tensor | None = None, large: Tensor | None = None

@@ -39,8 +39,10 @@ def start_mevf(
     tables: Tables | None = None,
     carry_norms: bool = True,
     freeze_encoders: bool = False,
+    train_words: bool = True,
+    cdae_noise: float = 0.0,
 ) -> MEVF:
-    """Load what is given into a network; the rest starts as torch initialises it.
+    """Load what is given into a network, and set what its training alone needs; the rest starts as torch initialises it.
 
     Args:
         network: As initialised.
@@ -52,13 +54,19 @@ def start_mevf(
         tables: Vectors of the words.
         carry_norms: Take the normalisations of ``maml`` along, and not its convolutions alone.
         freeze_encoders: Do not train the encoders on; the layer from the auto-encoder's code to its feature still is.
+        train_words: Whether the first word table is trained.
+        cdae_noise: Standard deviation of what is added to the auto-encoder's image in training, and not to what it shall become.
 
     Returns:
         The same network.
 
     Raises:
-        RequestError: A file does not fit, or is of an encoder that the network has not.
+        RequestError: A file does not fit, or is of an encoder that the network has not; or the noise is negative.
     """
+    if cdae_noise < 0:
+        raise RequestError(f"cdae_noise must not be negative, found {cdae_noise}")
+    network.visual.noise = cdae_noise
+    network.embedding.words.weight.requires_grad_(train_words)
     if maml is not None:
         meta = _part(network.visual.meta, f"pretrained_maml={maml}")
         authors = None if maml_arrays is None else lambda: import_maml_weights(maml_arrays, meta)  # type: ignore[arg-type]

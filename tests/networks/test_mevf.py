@@ -151,7 +151,8 @@ def test_a_grid_has_36_tokens_whose_mean_is_the_one_token() -> None:
 
 
 def test_noise_is_added_to_the_auto_encoders_image_in_training_alone_and_not_to_what_it_shall_become() -> None:
-    net, noisy, inputs = small(dropout=0.0), small(dropout=0.0, cdae_noise=0.1), batch()
+    net, noisy, inputs = small(dropout=0.0), small(dropout=0.0), batch()
+    noisy.visual.noise = 0.1
     seen = []
     for one in (net, noisy):
         one.visual.autoencoder.down1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -160,13 +161,6 @@ def test_noise_is_added_to_the_auto_encoders_image_in_training_alone_and_not_to_
     assert float((seen[1] - inputs[2]).std()) == pytest.approx(0.1, rel=0.05)
     with torch.no_grad():
         assert torch.equal(net.eval()(*inputs), noisy.eval()(*inputs))
-
-
-def test_word_tables_are_frozen_one_by_one() -> None:
-    for name in ("words", "augmenting"):
-        net = small(**{f"train_{name}": False})
-        frozen = {key for key, parameter in net.named_parameters() if not parameter.requires_grad}
-        assert frozen == {f"embedding.{name}.weight"}
 
 
 @pytest.mark.parametrize(("tokens", "places"), [("one", 1), ("grid", 36)])
@@ -235,7 +229,6 @@ def test_weights_survive_saving(tmp_path: Path) -> None:
         ({"visual_tokens": "grid", "encoders": "none"}, "encoders=none has none"),
         ({"encoders": "vgg16", "denoising_side": 28}, "32 or more rows, found 28; give a larger large_side"),
         ({"rnn": "rnn"}, "unknown recurrent layer"),
-        ({"cdae_noise": -0.1}, "must not be negative"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:

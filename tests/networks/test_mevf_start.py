@@ -73,6 +73,14 @@ def test_word_tables_are_set_and_encoders_are_frozen() -> None:
     assert frozen == {name for name, _ in found.named_parameters() if name.startswith(("visual.meta.", "visual.auto"))}
 
 
+def test_what_a_training_alone_needs_is_set() -> None:
+    found = start_mevf(network(), train_words=False, cdae_noise=0.1)
+    assert {name for name, value in found.named_parameters() if not value.requires_grad} == {"embedding.words.weight"}
+    assert found.visual.noise == 0.1
+    with pytest.raises(RequestError, match=r"cdae_noise must not be negative, found -0\.1"):
+        start_mevf(network(), cdae_noise=-0.1)
+
+
 def test_a_network_for_photographs_starts_from_a_file_and_says_where_it_has_none(tmp_path, caplog) -> None:
     torch.manual_seed(1)
     given = {**ImageNetFeatures("resnet34").backbone.state_dict(), "fc.weight": torch.zeros(2, 2)}

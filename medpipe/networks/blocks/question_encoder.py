@@ -26,24 +26,16 @@ class WordEmbedding(nn.Module):
         dimensions: Numbers per word and table.
         augmenting: Whether there is a second table.
         train_augmenting: Whether the second table is trained.
-        train_words: Whether the first one is.
 
     Shape:
         (B, T) word numbers to (B, T, features).
     """
 
     def __init__(
-        self,
-        words: int,
-        *,
-        dimensions: int = 300,
-        augmenting: bool = True,
-        train_augmenting: bool = True,
-        train_words: bool = True,
+        self, words: int, *, dimensions: int = 300, augmenting: bool = True, train_augmenting: bool = True
     ) -> None:
         super().__init__()
         self.words = nn.Embedding(words + 1, dimensions, padding_idx=words)
-        self.words.weight.requires_grad_(train_words)
         self.augmenting = nn.Embedding(words + 1, dimensions, padding_idx=words) if augmenting else None
         if self.augmenting is not None:
             self.augmenting.weight.requires_grad_(train_augmenting)

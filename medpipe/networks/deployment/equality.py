@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from .signature import Signature, is_registration
 
 __all__ = ["Difference", "Run", "differences", "refuse_unequal"]
 
-Run = Callable[[Sequence[NDArray[np.float32]]], Sequence[NDArray[np.float32]]]
+Run = Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[np.float32]]]
 """Runs an exported network: arrays in the order of the inputs to arrays in the order of the outputs."""
 
 
@@ -50,7 +51,7 @@ def differences(
         network: In evaluation mode.
         run: The exported network.
         signature: Of both.
-        cases: Inputs in order, (B, ...) float32, by the name of the case.
+        cases: Inputs in order, (B, ...) float32 or int64, by the name of the case.
     """
     found = []
     for case, inputs in cases.items():
