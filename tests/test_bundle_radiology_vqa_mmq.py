@@ -130,6 +130,17 @@ def test_training_starts_from_the_chosen_encoders_and_an_auto_encoder(data, meta
     assert after["visual.meta.0.norms.0.running_mean"].abs().sum() > 0
 
 
+def test_encoders_may_be_named_by_hand(data, meta, tmp_path) -> None:
+    rounds = f"pretrained_meta=[{meta / 't1' / 'model.pt'}, {meta / 't0' / 'model.pt'}]"
+    options = [f"dataset_dir={data}", rounds, "freeze_encoders=true", "max_epochs=1"]
+    assert invoke(["train", NAME, *options, *SMALL, "-o", str(tmp_path / "out")]) == 0
+    after = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
+    for place, number in enumerate((1, 0)):
+        before = torch.load(meta / f"t{number}" / "model.pt", weights_only=True)
+        name = "convolutions.2.weight"
+        assert torch.equal(after[f"visual.meta.{place}.{name}"], before[f"encoder.{name}"])
+
+
 def test_weights_of_the_best_epoch_are_kept_where_that_is_asked_for(data, tmp_path) -> None:
     prepare = ["data", "prepare", "vqa_rad", str(data), "-o", str(tmp_path / "list.json"), "--split", "0.6,0.2,0.2"]
     assert invoke(prepare) == 0

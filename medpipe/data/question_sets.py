@@ -196,21 +196,26 @@ def arrays_of(path: str | Path | None) -> dict[str, Any] | None:
     return content
 
 
-def file_hashes(**paths: str | Path | None) -> dict[str, str | None]:
-    """SHA-256 of each file by its name; None where none is given.
+def file_hashes(**paths: str | Path | Sequence[str | Path] | None) -> dict[str, str | list[str] | None]:
+    """SHA-256 of each file by its name, of several in their order; None where none is given.
 
     Raises:
         RequestError: A file cannot be read; the message names the option.
     """
-    found: dict[str, str | None] = {}
-    for name, path in paths.items():
-        try:
-            found[name] = None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        except OSError as error:
-            raise RequestError(
-                f"{name}={path} cannot be read ({error.strerror or error}); give another file"
-            ) from error
+    found: dict[str, str | list[str] | None] = {}
+    for name, given in paths.items():
+        if given is None or isinstance(given, str | Path):
+            found[name] = None if given is None else _hash(name, given)
+        else:
+            found[name] = [_hash(name, path) for path in given]
     return found
+
+
+def _hash(name: str, path: str | Path) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise RequestError(f"{name}={path} cannot be read ({error.strerror or error}); give another file") from error
 
 
 def vocabulary_hashes(questions: QuestionVocabulary, answers: AnswerVocabulary) -> dict[str, str]:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from .mevf import MEVF
 from .mevf_weights import import_mevf_state_dict
+from .mmq import MMQ
+from .mmq_weights import import_mmq_state_dict
 from .reference_weights import import_acm_state_dict
 
 __all__ = ["import_authors_state_dict"]
@@ -32,4 +34,6 @@ def import_authors_state_dict(
         raise ValueError(
             "a label is one of the classes of an image, and this network answers questions; leave --label out"
         )
+    if isinstance(network, MMQ):
+        return import_mmq_state_dict(reference, network)
     return import_mevf_state_dict(reference, network)

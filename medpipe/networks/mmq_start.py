@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from medpipe.errors import RequestError
 from medpipe.networks.mevf_start import Tables, start_mevf
 from medpipe.networks.mmq import MMQ
+from medpipe.networks.mmq_weights import encoder_state_dict
 from medpipe.networks.state_dicts import check_state_dict, read_state_dict
 
 __all__ = ["start_mmq"]
@@ -18,7 +20,7 @@ __all__ = ["start_mmq"]
 def start_mmq(
     network: MMQ,
     *,
-    meta: str | Path | None = None,
+    meta: str | Path | Sequence[str | Path] | None = None,
     cdae: str | Path | None = None,
     tables: Tables | None = None,
     freeze_encoders: bool = False,
@@ -29,7 +31,8 @@ def start_mmq(
 
     Args:
         network: As initialised.
-        meta: model.pt of train_meta, which holds as many encoders as the network has.
+        meta: model.pt of train_meta, which holds as many encoders as the network has; or a list with one file for each: model.pt
+            of a round, or the authors' t<k>_pretrained_maml_....pth.
         cdae: Weights of the auto-encoder: model.pt of train_cdae of radiology_vqa_mevf, or the authors' pretrained_ae.pth.
         tables: Vectors of the words.
         freeze_encoders: Do not train the encoders on.
@@ -50,26 +53,51 @@ def start_mmq(
     return network
 
 
-def _load_encoders(network: MMQ, path: str | Path) -> None:
-    source = f"pretrained_meta '{path}'"
+def _load_encoders(network: MMQ, meta: str | Path | Sequence[str | Path]) -> None:
     encoders = network.visual.meta
-    try:
-        state = read_state_dict(path)
-    except Exception as error:  # torch raises many kinds on foreign files
-        reason = str(error).split("\n", 1)[0][:400]
-        raise RequestError(f"{source}: {reason}; give model.pt of train_meta") from error
-    numbers = {int(found[1]) for name in state if (found := re.match(r"(\d+)\.convolutions\.", name))}
-    if not numbers:
-        raise RequestError(f"{source}: holds no numbered encoders; give model.pt in the folder of train_meta itself")
-    if len(numbers) != len(encoders):  # type: ignore[arg-type]
+    parts = _of_one_file(meta) if isinstance(meta, str | Path) else [_of_round(path) for path in meta]
+    source = f"pretrained_meta '{meta}'" if isinstance(meta, str | Path) else "pretrained_meta"
+    if len(parts) != len(encoders):  # type: ignore[arg-type]
         raise RequestError(
-            f"{source}: holds {len(numbers)} encoders, and the network has {len(encoders)}; "  # type: ignore[arg-type]
-            f"give models={len(numbers)}, or make it again with another number"
+            f"{source}: holds {len(parts)} encoders, and the network has {len(encoders)}; "  # type: ignore[arg-type]
+            f"give models={len(parts)}, or others"
         )
+    state = {f"{place}.{name}": value for place, part in enumerate(parts) for name, value in part.items()}
     expected: dict[str, Tensor] = encoders.state_dict()  # type: ignore[union-attr]
-    collected = {name for name, _ in encoders.named_buffers()}  # type: ignore[union-attr]
+    counted = {name for name, _ in encoders.named_buffers()}  # type: ignore[union-attr]
     try:
-        check_state_dict(state, expected, source=source, may_lack=collected)
+        check_state_dict(state, expected, source=source, may_lack=counted)
     except ValueError as error:
         raise RequestError(f"{error}; give the profile= and features= that it was made with") from error
     encoders.load_state_dict({**expected, **state})  # type: ignore[union-attr]
+
+
+def _of_one_file(path: str | Path) -> list[dict[str, Tensor]]:
+    """The encoders of model.pt of train_meta, in order of their numbers."""
+    found: dict[int, dict[str, Tensor]] = {}
+    for name, value in _read(path).items():
+        match = re.fullmatch(r"(\d+)\.((?:convolutions|norms)\..+)", name)
+        if match is None:
+            raise RequestError(
+                f"pretrained_meta '{path}': holds no numbered encoders; give model.pt in the folder of train_meta itself, or a "
+                "list with the file of each round, as [META/t0/model.pt, META/t2/model.pt]"
+            )
+        found.setdefault(int(match[1]), {})[match[2]] = value
+    return [found[number] for number in sorted(found)]
+
+
+def _of_round(path: str | Path) -> dict[str, Tensor]:
+    try:
+        return encoder_state_dict(_read(path))
+    except ValueError as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(f"pretrained_meta '{path}': {error}") from error
+
+
+def _read(path: str | Path) -> dict[str, Tensor]:
+    try:
+        return read_state_dict(path)
+    except Exception as error:  # torch raises many kinds on foreign files
+        reason = str(error).split("\n", 1)[0][:400]
+        raise RequestError(f"pretrained_meta '{path}': {reason}; give model.pt of train_meta") from error

@@ -115,5 +115,9 @@ def test_a_published_pickle_gives_arrays_and_a_file_of_torch_none(tmp_path) -> N
 def test_hashes_of_files_stand_by_their_names(tmp_path) -> None:
     (tmp_path / "a").write_bytes(b"1")
     assert file_hashes(a=tmp_path / "a", b=None) == {"a": hashlib.sha256(b"1").hexdigest(), "b": None}
-    with pytest.raises(RequestError, match="c=.*cannot be read"):
-        file_hashes(c=tmp_path / "c")
+    (tmp_path / "b").write_bytes(b"2")
+    several = file_hashes(many=[tmp_path / "b", tmp_path / "a"])
+    assert several == {"many": [hashlib.sha256(content).hexdigest() for content in (b"2", b"1")]}
+    for given in (tmp_path / "c", [tmp_path / "a", tmp_path / "c"]):
+        with pytest.raises(RequestError, match="c=.*cannot be read"):
+            file_hashes(c=given)
