@@ -85,7 +85,7 @@ def signature_of(
     if is_registration(network):
         size = (1, *first[1:])
         return Signature({"fixed": size, "moving": size}, ("warped", "field"), dynamic_batch=False)
-    return Signature(inputs, outputs, dynamic_batch=True, whole=dict.fromkeys(numbers, tables[0]))
+    return Signature(inputs, outputs, dynamic_batch=True, whole=dict.fromkeys(numbers, tables[0] if tables else 0))
 
 
 def _shape(facts: Mapping[str, Any], image_size: int | Sequence[int] | None) -> tuple[int, ...]:
