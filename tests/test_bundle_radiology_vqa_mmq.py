@@ -122,6 +122,7 @@ def test_training_starts_from_the_chosen_encoders_and_an_auto_encoder(data, meta
     assert invoke(["train", "radiology_vqa_mevf", *cdae, "-o", str(tmp_path / "cdae")]) == 0
     options = [f"pretrained_meta={meta / 'model.pt'}", f"pretrained_cdae={tmp_path / 'cdae' / 'model.pt'}"]
     options += ["with_cdae=true", "freeze_encoders=true", "max_epochs=1", "attention=san"]
+    options += ["train_words=false"]
     assert invoke(["train", NAME, f"dataset_dir={data}", *options, *SMALL, "-o", str(tmp_path / "out")]) == 0
     after = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
     for folder, part in ((meta, "meta"), (tmp_path / "cdae", "autoencoder")):
@@ -182,6 +183,14 @@ def test_answers_come_with_the_next_ones_and_the_words_that_weighed(data, traine
     assert "Which part of the body is shown?" in page
 
 
+def test_an_exported_file_gives_the_logits_of_torch(trained, tmp_path, capsys) -> None:
+    command = ["export", NAME, f"weights={trained / 'model.pt'}", *SMALL, "-o", str(tmp_path / "net.onnx"), "--json"]
+    assert invoke(command) == 0
+    found = json.loads(capsys.readouterr().out)["differences"]
+    assert found
+    assert all(item["largest"] <= 1e-4 * max(1, item["scale"]) for item in found)
+
+
 def coloured_classes(datalist: Path, root: Path, out: Path) -> Path:
     """A manifest of a look-alike of PathVQA, as another program would write it: by what its questions say."""
     said: dict[str, dict[str, str]] = defaultdict(dict)
@@ -237,6 +246,7 @@ def test_pathology_is_learnt_and_asked_about_in_colour(pathology, tmp_path, caps
     capsys.readouterr()
     assert invoke([*ask, "-o", str(tmp_path / "grey")]) == 2
     assert "were trained with profile=path_vqa" in capsys.readouterr().err
+    assert invoke(["export", NAME, *weights, "profile=path_vqa", "-o", str(tmp_path / "net.onnx")]) == 0
 
 
 def test_pathvqa_cannot_be_annotated_from_its_questions_and_says_what_to_give(pathology, tmp_path, capsys) -> None:

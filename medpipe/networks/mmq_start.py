@@ -23,6 +23,7 @@ def start_mmq(
     meta: str | Path | Sequence[str | Path] | None = None,
     cdae: str | Path | None = None,
     tables: Tables | None = None,
+    train_words: bool = True,
     freeze_encoders: bool = False,
 ) -> MMQ:
     """Load what is given into a network; the rest starts as torch and the encoders' own rule initialise it.
@@ -35,6 +36,7 @@ def start_mmq(
             of a round, or the authors' t<k>_pretrained_maml_....pth.
         cdae: Weights of the auto-encoder: model.pt of train_cdae of radiology_vqa_mevf, or the authors' pretrained_ae.pth.
         tables: Vectors of the words.
+        train_words: Whether the first word table is trained.
         freeze_encoders: Do not train the encoders on.
 
     Returns:
@@ -49,7 +51,7 @@ def start_mmq(
         raise RequestError(
             f"pretrained_cdae={cdae}: the network has no auto-encoder; give with_cdae=true, or leave it out"
         )
-    start_mevf(network, cdae=cdae, tables=tables, freeze_encoders=freeze_encoders)
+    start_mevf(network, cdae=cdae, tables=tables, train_words=train_words, freeze_encoders=freeze_encoders)
     return network
 
 

@@ -52,7 +52,7 @@ def is_registration(network: nn.Module) -> bool:
 def signature_of(
     network: nn.Module,
     data_format: Mapping[str, Any],
-    image_size: int | Sequence[int] | Mapping[str, int] | None = None,
+    image_size: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
 ) -> Signature:
     """The signature of a network.
 
@@ -61,7 +61,8 @@ def signature_of(
             time; others have the names of the metadata, and any batch. Whole numbers are those of a network's first
             table of vectors.
         data_format: ``network_data_format`` of metadata.json.
-        image_size: Size that the network is built for, where it is not the metadata's; of several images by name.
+        image_size: Size that the network is built for, where it is not the metadata's, or channels and size; of several images
+            by name.
 
     Raises:
         RequestError: The metadata do not say what is needed, or an input holds whole numbers and the network has no table.
@@ -92,6 +93,8 @@ def _shape(facts: Mapping[str, Any], image_size: int | Sequence[int] | None) -> 
     shape = facts["spatial_shape"]
     if isinstance(image_size, int):
         shape = [image_size] * len(shape)
+    elif image_size is not None and len(image_size) > len(shape):
+        return tuple(int(size) for size in image_size)
     elif image_size is not None:
         shape = image_size
     return (int(facts["num_channels"]), *(int(size) for size in shape))

@@ -24,7 +24,9 @@ def test_names_and_shapes_are_those_of_the_metadata() -> None:
     assert found.dynamic_batch
 
 
-@pytest.mark.parametrize(("size", "shape"), [(16, (1, 16, 16)), ([16, 32], (1, 16, 32)), (None, (1, 8, 8))])
+@pytest.mark.parametrize(
+    ("size", "shape"), [(16, (1, 16, 16)), ([16, 32], (1, 16, 32)), ([3, 16, 32], (3, 16, 32)), (None, (1, 8, 8))]
+)
 def test_the_size_of_the_config_comes_before_the_metadatas(size, shape) -> None:
     assert signature_of(nn.Identity(), data_format(image=image(8, 8)), size).inputs == {"image": shape}
 
