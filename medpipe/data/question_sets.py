@@ -155,7 +155,11 @@ class WordTables:
 
 
 def word_tables(
-    path: str | Path | None, vocabulary: QuestionVocabulary, entries: Iterable[Entry], dimensions: int = 300
+    path: str | Path | None,
+    vocabulary: QuestionVocabulary,
+    entries: Iterable[Entry],
+    dimensions: int = 300,
+    augment: str = "intended",
 ) -> WordTables | None:
     """Published word vectors for a vocabulary; None without a file.
 
@@ -164,14 +168,20 @@ def word_tables(
         vocabulary: Whose words.
         entries: Training questions, for the augmenting table.
         dimensions: Numbers per word of the file.
+        augment: ``intended`` or ``as_released``; see ``augmenting_table``.
 
     Raises:
+        RequestError: There is no such way to augment.
         InputDataError: The file cannot be read, has other dimensions, or none of the words.
     """
     if path is None:
         return None
     table = read_glove(path, vocabulary.words, dimensions)
-    return WordTables(table, augmenting_table((vocabulary.tokens(entry["question"]) for entry in entries), table))
+    questions = (vocabulary.tokens(entry["question"]) for entry in entries)
+    try:
+        return WordTables(table, augmenting_table(questions, table, augment=augment))
+    except ValueError as error:
+        raise RequestError(str(error)) from error
 
 
 def arrays_of(path: str | Path | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ numbered in order of first appearance too.
 
 Differences from the released code, which are deliberate: an unknown word is ``<unk>`` (``unknown="last_word"`` takes
 whatever word came last, as released), and the co-occurrence of words is divided by the frequency of the column's word (the
-release divides other entries by mistake).
+release divides other entries by mistake, as ``augment="as_released"`` does).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -321,30 +322,43 @@ def _vector(numbers: str, dimensions: int, where: str) -> Table:
     return vector
 
 
-def augmenting_table(questions: Iterable[Sequence[int]], table: Table) -> Table:
+def augmenting_table(questions: Iterable[Sequence[int]], table: Table, *, augment: str = "intended") -> Table:
     """Each word's vector replaced by a mean over the words it stands together with in a question.
 
-    Every pair of places in a question counts for both of its words, divided by how often the other word is used in all.
+    Every pair of places in a question counts for both of its words, divided by how often the other word is used in all. The
+    released code divides, for each entry, not that entry, but the one whose place in the list of entries is the number of its
+    word; so nearly all pairs count 1.
 
     Args:
         questions: Word numbers of the training questions (``QuestionVocabulary.tokens``), uncut and without padding.
         table: (words, dimensions).
+        augment: ``intended``, or ``as_released``.
 
     Returns:
         (words, dimensions) float32; a word that stands alone has zeros.
+
+    Raises:
+        ValueError: The way is unknown.
     """
     from scipy.sparse import csr_matrix
 
+    if augment not in ("intended", "as_released"):
+        raise ValueError(f"augment must be intended or as_released, found {augment!r}")
     rows: list[int] = []
     columns: list[int] = []
     used: Counter[int] = Counter()
     for tokens in questions:
         used.update(tokens)
-        for place, word in enumerate(tokens):
-            others = [*tokens[:place], *tokens[place + 1 :]]
-            rows += [word] * len(others)
-            columns += others
-    weights = 1 / np.array([used[column] for column in columns], np.float64)
+        for one, other in combinations(tokens, 2):  # in the order of the release, where the slip depends on it
+            rows += [one, other]
+            columns += [other, one]
+    shares = 1 / np.array([used[column] for column in columns], np.float64)
+    if augment == "intended":
+        weights = shares
+    else:
+        weights, places = np.ones(len(columns)), np.array(columns, np.int64)
+        there = places < len(columns)  # of few questions the release would stop with an error
+        np.multiply.at(weights, places[there], shares[there])
     size = len(table)
     together = csr_matrix((weights, (rows, columns)), (size, size))
     sums = np.asarray(together.sum(axis=1)).ravel()

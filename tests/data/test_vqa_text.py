@@ -179,6 +179,30 @@ def test_augmented_vectors_are_means_over_the_words_that_stand_together(question
     np.testing.assert_allclose(augmenting_table(questions, table), augmented_by_loops(questions, table), atol=1e-5)
 
 
+def test_the_slip_of_the_release_divides_the_entry_at_the_place_of_the_words_number() -> None:
+    # Entries in order: (0,1) (1,0) (0,2) (2,0). Words 0, 1 and 2 are used 2, 1 and 1 times. The two entries of column 0 divide
+    # entry 0 by 2 each; column 1 divides entry 1 by 1, column 2 entry 2 by 1. So entry 0, of row 0, weighs 1/4, the others 1.
+    found = augmenting_table([[0, 1], [0, 2]], np.eye(3, dtype=np.float32), augment="as_released")
+    np.testing.assert_allclose(found, [[0, 0.2, 0.8], [1, 0, 0], [1, 0, 0]], atol=1e-6)
+    with pytest.raises(ValueError, match="intended or as_released, found 'x'"):
+        augmenting_table([[0, 1]], np.eye(2, dtype=np.float32), augment="x")
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=8))
+def test_the_release_is_a_loop_over_its_entries(questions: list[list[int]]) -> None:
+    entries = [pair for tokens in questions for i, j in combinations(tokens, 2) for pair in ((i, j), (j, i))]
+    used = Counter(word for tokens in questions for word in tokens)
+    weights = [1.0] * len(entries)
+    for _, column in entries:
+        if column < len(entries):
+            weights[column] /= used[column]
+    expected = np.zeros((6, 6))
+    for (row, column), weight in zip(entries, weights, strict=True):
+        expected[row, column] += weight / sum(w for (r, _), w in zip(entries, weights, strict=True) if r == row)
+    found = augmenting_table(questions, np.eye(6, dtype=np.float32), augment="as_released")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_augmented_vectors_of_a_hand_worked_corpus() -> None:
     # words 0 and 1 stand together twice, 0 and 2 once; word 1 is used 2 times, word 2 once, word 3 alone
     found = augmenting_table([[0, 1], [1, 0], [0, 2], [3]], np.eye(4, dtype=np.float32))
