@@ -314,6 +314,19 @@ def test_options_of_the_training_that_do_not_fit_are_refused_before_anything_is_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_picture_is_named_before_meta_learning_begins(data, tmp_path, capsys) -> None:
+    content = {"format": "medpipe-meta/1", "root": str(tmp_path), "images": []}
+    source = next((data / "images").glob("*.jpg")).read_bytes()
+    for name in ("a1", "a2", "b1", "b2", "c1", "c2"):
+        (tmp_path / f"{name}.jpg").write_bytes(source if name != "b2" else source[:80])
+        content["images"].append({"image": f"{name}.jpg", "class": name[0], "reason": ""})
+    (tmp_path / "meta.json").write_text(json.dumps(content))
+    options = [f"meta={tmp_path / 'meta.json'}", *META, *SIZES]
+    assert invoke(["train", NAME, "--config", "train_maml", *options, "-o", str(tmp_path / "out")]) == 2
+    assert "1 pictures cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("config", "option"), [("train_maml", "meta"), ("train_cdae", "images")])
 def test_pretraining_without_pictures_says_what_it_expects(tmp_path, capsys, config, option) -> None:
     arguments = ["train", NAME, "--config", config, f"{option}={tmp_path}", "-o", str(tmp_path / "out")]
