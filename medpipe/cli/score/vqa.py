@@ -46,7 +46,8 @@ def run(
         17,left lung         17,Left lung,synpic1.jpg,open,POS,freeform
         18,yes               18,No,synpic1.jpg,closed,"PRES, SIZE",para
 
-    Several annotators' answers are joined by "|"; ten of them are scored as in VQA 2.0.
+    Several annotators' answers are joined by "|"; ten of them are scored as in VQA 2.0. Where answers have a column
+    calibrated or probability (that the answer is right), how far it comes true is given, too.
 
     Example: [bold]medpipe score vqa answers.csv rad/datalist.json -o out[/bold]
     """
