@@ -193,7 +193,7 @@ def _stages_entry(request: Request, data: Data | None) -> dict[str, Any]:
 
 
 def _show_plan(request: Request, runs: Sequence[Run], folder: ReproductionFolder, data: Data | None) -> None:
-    from medpipe.reproduction.commands import Data, commands
+    from medpipe.reproduction.commands import Data, commands, stage_command
     from medpipe.reproduction.runs import runs_done
 
     place = data or Data(folder.data, folder.data / "datalist.json")
@@ -210,7 +210,10 @@ def _show_plan(request: Request, runs: Sequence[Run], folder: ReproductionFolder
     first = next((one for one in runs if (one.name, one.seed) not in done), None)
     if first is not None:
         print("The first of them:")
-        for words in commands(request, first, place, folder.of(first)).values():
+        stages = request.stages_of(first)
+        each = [stage_command(request, stage, first.seed, place, folder.stage(stage, first.seed)) for stage in stages]
+        starts = folder.starts(stages, first.seed)
+        for words in [*each, *commands(request, first, place, folder.of(first), starts).values()]:
             print("  " + " ".join(["medpipe", *words[3:]]))
     say(f"{len(runs)} runs, {len(done)} of them done. Nothing was written.")
 

@@ -64,6 +64,10 @@ class Request:
         given = {key: self.given[key] for key in self.given if key in chosen}
         return {**chosen, **self.plan.evaluate, **own, **given}
 
+    def stages_of(self, run: Run) -> list[Stage]:
+        """The stages that a run starts from."""
+        return [self.plan.stages[name] for name in run.after]
+
     def stage_options(self, stage: Stage, data: Data) -> dict[str, Any]:
         """Options of a stage's training: those that it shares, its own, the quick ones, those given."""
         base = self.base

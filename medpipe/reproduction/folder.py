@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from medpipe.bundles import Bundle
 from medpipe.errors import RequestError
 from medpipe.io.atomic import write_text
 from medpipe.io.folders import free_folder
-from medpipe.reproduction.plan import Run
+from medpipe.reproduction.plan import Run, Stage
 
 __all__ = ["ReproductionFolder", "configs_digest"]
 
@@ -88,6 +89,14 @@ class ReproductionFolder:
     def of(self, run: Run) -> Path:
         """Folder of a run."""
         return self.path / "runs" / run.name / str(run.seed)
+
+    def stage(self, stage: Stage, seed: int) -> Path:
+        """Folder of a stage's run."""
+        return self.path / "runs" / stage.name / str(seed)
+
+    def starts(self, stages: Sequence[Stage], seed: int) -> dict[str, Path]:
+        """What a training starts from: by its option, the file of each stage."""
+        return {one.option: self.stage(one, seed) / "train" / one.file for one in stages}
 
     def record(self, run: Run, result: str = "evaluate/results.json") -> dict[str, Any] | None:
         """What is noted of a run that has ended well; None where it has not.

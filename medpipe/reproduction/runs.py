@@ -186,13 +186,12 @@ class _Work:
     def run(self, run: Run) -> Outcome:
         """Do a run's stages, its training and its evaluation."""
         began = time.monotonic()
-        starts = {}
-        for name in run.after:
-            stage = self.request.plan.stages[name]
+        stages = self.request.stages_of(run)
+        for stage in stages:
             reason = self._stage(stage, run.seed)
             if reason:
                 return Outcome(run, reason, _log(self.folder, _run_of(stage, self.request, self.data, run.seed)))
-            starts[stage.option] = self.folder.path / "runs" / name / str(run.seed) / "train" / stage.file
+        starts = self.folder.starts(stages, run.seed)
         words = commands(self.request, run, self.data, self.folder.of(run), starts)
         reason = self._do(run, words)
         return Outcome(run, reason, _log(self.folder, run), time.monotonic() - began)

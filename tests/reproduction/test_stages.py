@@ -181,6 +181,15 @@ def test_the_command_shows_stages_with_their_options(capsys, tmp_path) -> None:
     assert "ban-mevf, seed 0: encoders=both (after maml, cdae)" in said
 
 
+def test_the_command_shows_the_stages_of_the_first_run_before_it(capsys, tmp_path) -> None:
+    out = tmp_path / "out"
+    assert invoke(["reproduce", "radiology_vqa_mmq", "--quick", "--dry-run", "--seeds", "1", "-o", str(out)]) == 0
+    stage, training, _ = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  medpipe ")]
+    assert stage.startswith("  medpipe train radiology_vqa_mmq --config train_meta ")
+    assert stage.endswith(f" -o {out}/runs/first/0/train")
+    assert f" pretrained_meta={out}/runs/first/0/train/model.pt " in training
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
