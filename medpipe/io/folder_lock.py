@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +30,13 @@ def locked(folder: Path) -> Iterator[None]:
         raise RequestError("the output folder is in use by another run; wait for it or name another folder") from error
     except OSError as error:
         raise RequestError(f"the output folder cannot be written ({error.strerror or error})") from error
+    held = (folder / ".lock").stat()
     try:
         for half in folder.rglob(".*.part"):
             half.unlink(missing_ok=True)
         yield
     finally:
-        (folder / ".lock").unlink(missing_ok=True)  # while it is ours: released, it may be another run's already
+        # While it is ours: released, it may be another run's already, as where the folder was renamed and made anew.
+        if (folder / ".lock").is_file() and os.path.samestat(held, (folder / ".lock").stat()):
+            (folder / ".lock").unlink(missing_ok=True)
         lock.release()
