@@ -59,6 +59,7 @@ _MODULE_CALLS = {"torch.device", "torch.cuda.is_available", "sys.stderr.isatty",
 _NODES = (
     ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Attribute, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp,
     ast.operator, ast.unaryop, ast.IfExp, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop, ast.List, ast.Tuple, ast.Dict,
+    ast.Subscript,
 )  # fmt: skip
 _FILES = ("configs/metadata.json", "configs/inference.yaml", "docs/README.md", "LICENSE")
 
@@ -189,6 +190,12 @@ def _is_plain_node(node: ast.AST) -> bool:
         return False
     if isinstance(node, ast.Attribute):
         return not node.attr.startswith("_")
+    if isinstance(node, ast.Subscript):  # an entry of what a reference gives, by a name or number that is written out
+        return (
+            ast.unparse(node.value).startswith("ref_")
+            and isinstance(node.value, ast.Name)
+            and isinstance(node.slice, ast.Constant)
+        )
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
         return name in _CALLS or name in _MODULE_CALLS or name.startswith("ref_")

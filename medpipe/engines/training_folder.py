@@ -25,7 +25,7 @@ from medpipe.io.folders import free_folder, sweep_partial_files
 from medpipe.predictions.fingerprints import sha256_of_file
 from medpipe.predictions.run_folder import package_versions
 
-__all__ = ["TrainingFolder", "check_trained_with"]
+__all__ = ["TrainingFolder", "check_trained_with", "trained_options"]
 
 _FORMAT = "medpipe-training/1"
 _NAME = "training.json"
@@ -165,6 +165,30 @@ class TrainingFolder:
         write_text(self.path / _NAME, json.dumps(content, indent=2) + "\n")
 
 
+def trained_options(weights: str | Path | None, **defaults: Any) -> dict[str, Any]:
+    """Options of the training that made weights, so that they need not be given again.
+
+    Args:
+        weights: model.pt of a training's folder; files elsewhere, and None, say nothing.
+        defaults: Of what the training does not say, by the names that it has for options.
+
+    Returns:
+        One value for each of ``defaults``.
+    """
+    identity = _identity_beside(weights)
+    return {name: identity.get(name, value) for name, value in defaults.items()}
+
+
+def _identity_beside(weights: str | Path | None) -> dict[str, Any]:
+    """What the training beside weights was asked for; nothing where there is none."""
+    if weights is None:
+        return {}
+    try:
+        return dict(json.loads((Path(weights).parent / _NAME).read_text(encoding="utf-8"))["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def check_trained_with(weights: str | Path | None, **options: Any) -> None:
     """Refuse weights that a training beside them made with other options, where their shapes do not tell.
 
@@ -175,11 +199,7 @@ def check_trained_with(weights: str | Path | None, **options: Any) -> None:
     Raises:
         RequestError: The training says something else; the message says what.
     """
-    record = None if weights is None else Path(weights).parent / _NAME
-    try:
-        identity = {} if record is None else dict(json.loads(record.read_text(encoding="utf-8"))["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # no training that says anything
+    identity = _identity_beside(weights)
     for name, value in options.items():
         if name in identity and identity[name] != value:
             raise RequestError(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medpipe.engines.training_folder import TrainingFolder, check_trained_with
+from medpipe.engines.training_folder import TrainingFolder, check_trained_with, trained_options
 from medpipe.errors import AlreadyDoneError, RequestError
 
 
@@ -104,3 +104,16 @@ def test_weights_without_a_training_beside_them_are_taken_as_they_are(tmp_path) 
     check_trained_with(tmp_path / "model.pt", repeats=3)
     (tmp_path / "training.json").write_text("[]")
     check_trained_with(tmp_path / "model.pt", repeats=3)
+
+
+def test_options_of_the_training_beside_weights_come_before_defaults(folder, tmp_path) -> None:
+    training = folder(hidden=8, features=None)
+    training.start()
+    training.close()
+    weights = tmp_path / "out" / "model.pt"
+    defaults = {"hidden": 1024, "features": 64, "new": "x"}
+    assert trained_options(weights, **defaults) == {"hidden": 8, "features": None, "new": "x"}
+    assert trained_options(tmp_path / "model.pt", **defaults) == defaults
+    assert trained_options(None, **defaults) == defaults
+    (tmp_path / "out" / "training.json").write_text("[]")
+    assert trained_options(weights, **defaults) == defaults
