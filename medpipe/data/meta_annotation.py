@@ -18,7 +18,7 @@ from typing import Any
 from medpipe.errors import InputDataError
 
 from .meta_manifest import MetaImage, MetaManifest
-from .vqa_datalist import vqa_entries
+from .vqa_datalist import load_vqa_datalist, vqa_entries
 
 __all__ = ["ORGANS", "STATES", "annotate_datalist", "evidence", "state_of"]
 
@@ -48,12 +48,12 @@ _SOUND_AS_A_WHOLE, _SOUND_IN_PART, _WRONG_SOMEHOW = "sound", "sound in part", "w
 
 
 def annotate_datalist(datalist: str | Path, root: str | Path, unlabelled: Sequence[Path] = ()) -> MetaManifest:
-    """A manifest of the images of a datalist's training section; other sections are not looked at.
+    """A manifest of the images of a datalist's training section; those of other sections alone stay out of it.
 
     Args:
         datalist: Of questions, with the organ of each image.
         root: Folder that its paths start from.
-        unlabelled: Further images, below ``root``, that get no class.
+        unlabelled: Further images, below ``root``, that get no class; those of other sections are left out, as ``source`` says.
 
     Raises:
         InputDataError: The datalist is wrong, names no organ, or a further image is not below ``root``.
@@ -67,14 +67,19 @@ def annotate_datalist(datalist: str | Path, root: str | Path, unlabelled: Sequen
             "such a set); sort images into folders, train/<class>/ and train_unlabel/, and give that folder"
         )
     images = [_annotated(image, entries) for image, entries in sorted(about.items())]
-    images += [MetaImage(name, None, "no question") for name in _further(unlabelled, Path(root)) if name not in about]
+    content = load_vqa_datalist(datalist)
+    later = {Path(one["image"]).as_posix() for part in ("validation", "test") for one in content[part]} - about.keys()
+    further = [name for name in _further(unlabelled, Path(root)) if name not in about]
+    images += [MetaImage(name, None, "no question") for name in further if name not in later]
     source = f"words of the training questions of {Path(datalist).name}; noisy"
+    if count := sum(name in later for name in further):
+        source += f"; without {count} images of its validation and test"
     return MetaManifest(Path(root), tuple(images), source)
 
 
 def _further(paths: Iterable[Path], root: Path) -> list[str]:
     try:
-        return [path.resolve().relative_to(root.resolve()).as_posix() for path in paths]
+        return list(dict.fromkeys(path.resolve().relative_to(root.resolve()).as_posix() for path in paths))
     except ValueError as error:
         raise InputDataError(f"images without labels must lie below '{root}'; {error}") from error
 

@@ -97,6 +97,21 @@ def test_the_classes_of_the_look_alike_are_found_from_its_training_questions_alo
     assert [Path(path).name for path in found.unlabelled()] == [Path(path).name for path in expected.unlabelled()]
 
 
+def test_images_of_other_sections_stay_out_of_the_images_without_a_class(look_alike) -> None:
+    datalist = vqa_rad.prepare(look_alike, split="published")
+    parts = {part: {entry["image"] for entry in datalist[part]} for part in ("training", "test")}
+    assert parts["test"] - parts["training"]
+    found = annotate_datalist(look_alike / "datalist.json", look_alike, picture_paths(look_alike / "images"))
+    assert {image.image for image in found.images} == parts["training"]
+    assert found.source.endswith(f"noisy; without {len(parts['test'])} images of its validation and test")
+
+
+def test_an_image_that_is_given_twice_stands_once(look_alike) -> None:
+    images = picture_paths(look_alike / "unlabeled")
+    once = annotate_datalist(look_alike / "datalist.json", look_alike, images)
+    assert annotate_datalist(look_alike / "datalist.json", look_alike, [*images, *images]) == once
+
+
 def test_an_image_without_an_organ_has_no_class_and_a_set_without_any_is_refused(look_alike, tmp_path) -> None:
     datalist = vqa_rad.prepare(look_alike, split="published")
     image = datalist["training"][0]["image"]
