@@ -53,9 +53,7 @@ def split_meta(
         RequestError: The fraction is out of range.
         InputDataError: A source is wrong, too few classes are in a part, or an image is in both.
     """
-    whole = meta_images(source)
-    if OTHER in whole.counts():
-        raise InputDataError(f"'{source}' has a class '{OTHER}', which is the name of all classes not drawn; rename it")
+    whole = _named(source)
     if val is None:
         if not 0 < fraction < 1:
             raise RequestError(f"val_fraction must be above 0 and below 1, found {fraction}")
@@ -63,12 +61,19 @@ def split_meta(
         rounds = replace(whole, images=tuple(image for image in whole.images if image.image not in held))
         held_out = replace(whole, images=tuple(image for image in whole.images if image.image in held))
     else:
-        rounds, held_out = whole, _labelled(meta_images(val))
+        rounds, held_out = whole, _labelled(_named(val))
         _check_apart(rounds, held_out)
     rounds, held_out = _without_singles(rounds), _labelled(_without_singles(held_out))
     _check_classes(rounds, ways, f"'{source}'" if val is not None else f"'{source}', outside the part held out")
     _check_classes(held_out, ways, f"'{val}'" if val is not None else f"the part of '{source}' that is held out")
     return MetaSplit(rounds, held_out)
+
+
+def _named(source: str | Path) -> MetaManifest:
+    manifest = meta_images(source)
+    if OTHER in manifest.counts():
+        raise InputDataError(f"'{source}' has a class '{OTHER}', which is the name of all classes not drawn; rename it")
+    return manifest
 
 
 def _drawn(manifest: MetaManifest, fraction: float, seed: int) -> set[str]:

@@ -66,6 +66,9 @@ def test_what_cannot_be_divided_is_refused_with_the_remedy(tmp_path) -> None:
     root = make(tmp_path / "t0", a=4, b=4, c=3, other=4)
     with pytest.raises(InputDataError, match="has a class 'other'.*rename it"):
         split_meta(root, ways=2)
+    val = make(tmp_path / "val", a=2, b=2, other=2)
+    with pytest.raises(InputDataError, match="val' has a class 'other'.*rename it"):
+        split_meta(make(tmp_path / "t1", a=2, b=2, c=2), ways=2, val=val)
     (tmp_path / "t0" / "train" / "other").rename(tmp_path / "t0" / "train" / "d")
     with pytest.raises(InputDataError, match=r"held out: holds 3 classes.*episodes of 3 classes.*need 4.*ways=.*val="):
         split_meta(root, ways=3)
