@@ -174,6 +174,9 @@ class EpisodeBatches(Dataset[dict[str, Tensor]]):
         other: Make the images of all classes not drawn one more class.
         side: Rows and columns.
         colours: As of ``stretched``.
+
+    Raises:
+        ValueError: There is no batch or no episode, or episodes cannot be drawn from so few classes or images.
     """
 
     def __init__(
@@ -189,6 +192,8 @@ class EpisodeBatches(Dataset[dict[str, Tensor]]):
         side: int = SIDES["small"],
         colours: int = 1,
     ) -> None:
+        if min(batches, episodes) < 1:
+            raise ValueError(f"an epoch needs a batch, and a batch an episode; found {batches} and {episodes}")
         self.images, self.batches, self.episodes = images, batches, episodes
         self.side, self.colours = side, colours
         self.options: dict[str, Any] = {"ways": ways, "support": support, "query": query, "other": other}

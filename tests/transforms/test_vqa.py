@@ -79,6 +79,9 @@ def test_episodes_of_files_are_batches_that_the_step_takes(root: Path) -> None:
 def test_episodes_that_cannot_be_drawn_are_refused_at_once(root: Path) -> None:
     with pytest.raises(ValueError, match="9 ways and other"):
         EpisodeBatches(images_by_class(root / "meta/train"), batches=1, ways=9, other=True)
+    for numbers in ({"batches": 0}, {"batches": 1, "episodes": 0}):
+        with pytest.raises(ValueError, match="an epoch needs a batch, and a batch an episode"):
+            EpisodeBatches(images_by_class(root / "meta/train"), **numbers)
 
 
 def test_three_colours_are_normalised_as_photographs_are(tmp_path: Path) -> None:
