@@ -60,6 +60,9 @@ def load_backbone(network: nn.Module, path: str | Path | None) -> nn.Module:
         return network
     try:
         load_backbone_weights(network.backbone, path)  # type: ignore[arg-type]
-    except (OSError, ValueError) as error:
-        raise RequestError(f"pretrained weights '{path}': {error}") from error
+    except Exception as error:  # torch and safetensors raise many kinds on foreign files
+        reason = str(error).split("\n", 1)[0][:400]
+        raise RequestError(
+            f"pretrained weights '{path}': {reason}; give a state dict of torchvision or timm"
+        ) from error
     return network

@@ -62,3 +62,8 @@ def test_a_pretrained_file_that_does_not_fit_is_named(tmp_path) -> None:
     torch.save({"x": torch.zeros(1)}, tmp_path / "w.pt")
     with pytest.raises(RequestError, match="pretrained weights .*w.pt"):
         load_backbone(ContextLocalizer("resnet18", "none"), tmp_path / "w.pt")
+    (tmp_path / "notes.json").write_text("{}")
+    with pytest.raises(
+        RequestError, match=r"pretrained weights .*notes.json.*give a state dict of torchvision or timm"
+    ):
+        load_backbone(ContextLocalizer("resnet18", "none"), tmp_path / "notes.json")
