@@ -163,12 +163,14 @@ def _request(
 
 
 def _folder(request: Request, data: Data | None, path: Path) -> ReproductionFolder:
-    from medpipe.data.any_datalist import load_any_datalist
+    from medpipe.data.any_datalist import is_about_questions, load_any_datalist
     from medpipe.predictions.fingerprints import sha256_of_file
     from medpipe.reproduction.folder import ReproductionFolder
+    from medpipe.reproduction.summary import check_figures
 
-    if data is not None:
-        load_any_datalist(data.datalist)  # what is wrong with it is told before the first run
+    # What is wrong with it is told before the first run.
+    if data is not None and is_about_questions(load_any_datalist(data.datalist)):
+        check_figures(request, data.datalist)
     recipe = request.plan.quick if request.quick else None
     identity = {
         "bundle": request.plan.bundle.name,

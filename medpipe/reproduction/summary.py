@@ -19,7 +19,7 @@ from medpipe.errors import InputDataError, RequestError
 from medpipe.evaluation.repeated_answers import compare_repeated_answers
 from medpipe.evaluation.repeated_runs import FIGURES, compare_repeated_runs, figure_value, readings_of
 from medpipe.evaluation.results import figure, number
-from medpipe.evaluation.vqa import CONSTANT
+from medpipe.evaluation.vqa import CONSTANT, accuracy_groups, questions_from
 from medpipe.io.atomic import write_text
 from medpipe.metrics.free_response import FreeResponseData
 from medpipe.metrics.intervals import Bootstrap
@@ -31,7 +31,7 @@ from medpipe.reproduction.folder import ReproductionFolder
 from medpipe.reproduction.plan import Metric, Run, Setting, Table
 from medpipe.reproduction.runs import Outcome
 
-__all__ = ["FORMAT", "GENERATED", "summarise", "write_summary"]
+__all__ = ["FORMAT", "GENERATED", "check_figures", "summarise", "write_summary"]
 
 FORMAT = "medpipe-reproduction/1"
 GENERATED = "The data were generated: these figures are on drawings and say nothing about patients."
@@ -104,6 +104,27 @@ def summarise(
         "tables": [_table(table, request, runs, found) for table in tables],
     }
     return {**content, "statements": _statements(content)}
+
+
+def check_figures(request: Request, datalist: Path) -> None:
+    """Refuse questions whose evaluation cannot have the accuracies that are compared, before the first run.
+
+    Args:
+        request: What all runs have in common.
+        datalist: Of questions.
+
+    Raises:
+        InputDataError: There are no questions, or they lack a figure, as phrase types are missing for instance.
+    """
+    options = {**request.plan.bundle.config("evaluate"), **request.plan.evaluate, **request.given}
+    questions, _ = questions_from(datalist, options["section"])
+    known = [name for name, _, _ in accuracy_groups(questions)]
+    for metric in request.plan.metrics:
+        if metric.figure.startswith("Accuracy") and metric.figure not in known:
+            raise InputDataError(
+                f"datalist '{datalist}': its questions of '{options['section']}' give no figure '{metric.figure}', which is "
+                f"compared; they give {', '.join(known)} (convention A needs free-form questions and others)"
+            )
 
 
 def write_summary(path: Path, content: dict[str, Any]) -> None:

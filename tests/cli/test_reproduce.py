@@ -75,6 +75,17 @@ def test_a_datalist_that_is_none_is_refused_before_the_first_run(tmp_path, out, 
     assert not out.exists()
 
 
+def test_questions_without_a_compared_figure_are_refused_before_the_first_run(tmp_path, out, capsys) -> None:
+    entry = {"image": "a.png", "patient": "a", "question": "Is it?", "answers": ["yes"], "answer_type": "closed"}
+    parts = {"training": [{**entry, "case": "1"}], "validation": [], "test": [{**entry, "case": "2"}]}
+    head = {"name": "x", "description": "", "generated": False, "split": "", "tensorImageSize": "2D", "task": "vqa"}
+    content = {**head, **parts, "shares_images": True}
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    assert invoke(["reproduce", "radiology_vqa_mmq", f"dataset_dir={tmp_path}", "--dry-run", "-o", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "give no figure 'Accuracy, convention A', which is compared; they give Accuracy, Accuracy, closed" in said
+
+
 def test_a_foreign_bundle_with_code_of_its_own_is_refused(small, tmp_path, out, capsys) -> None:
     shutil.copytree(small, tmp_path / "other")
     config = tmp_path / "other" / "configs" / "train.yaml"
