@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -37,7 +38,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(str(path))
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:  # whose message tells how to run what a file says
+        raise ValueError(f"{path}: is no file of torch.save that holds tensors alone; nothing else is read") from error
     for part in ("state_dict", "model_state"):
         if isinstance(content, Mapping) and isinstance(content.get(part), Mapping):
             content = content[part]
