@@ -127,7 +127,10 @@ def annotate(
         raise RequestError(f"folder '{output.parent}' does not exist")
     if source.is_file():
         root = _folder(dataset_dir or source.parent)
-        manifest = annotate_datalist(source, root, picture_paths(_folder(unlabelled)) if unlabelled else ())
+        further = picture_paths(_folder(unlabelled)) if unlabelled else ()
+        if unlabelled and not further:
+            raise RequestError(f"--unlabelled '{unlabelled}' holds no pictures (.jpg, .png, .dcm); leave it out")
+        manifest = annotate_datalist(source, root, further)
     elif dataset_dir or unlabelled:
         raise RequestError(
             "--dataset-dir and --unlabelled go with a datalist; a folder has its classes in train/<class>/"

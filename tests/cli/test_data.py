@@ -107,11 +107,13 @@ def test_images_are_annotated_from_questions_or_folders_into_a_manifest_with_cou
     assert invoke(["data", "annotate", str(root), "-o", str(tmp_path / "folders.json")]) == 0
     assert "18  without a class: folder without classes" in capsys.readouterr().err
     assert "root" not in json.loads((root / "meta.json").read_text())
+    (empty := root / "empty").mkdir()
     for arguments, message in (
         ([str(root), "-o", str(root / "meta.json")], "exists; name a new file"),
         ([str(tmp_path / "none"), "-o", str(tmp_path / "a.json")], "is not a folder"),
         ([str(root), "--unlabelled", str(root), "-o", str(tmp_path / "a.json")], "go with a datalist"),
         ([str(root / "images"), "-o", str(tmp_path / "a.json")], "holds no folders of classes"),
+        ([str(root / "datalist.json"), "--unlabelled", str(empty), "-o", str(tmp_path / "a.json")], "no pictures"),
     ):
         assert invoke(["data", "annotate", *arguments]) == 2
         assert message in capsys.readouterr().err
