@@ -38,6 +38,7 @@ _TARGETS = (
     "medpipe.io.folders.empty_folder",
     "medpipe.io.pairs.",
     "medpipe.io.privacy.PatientWords",
+    "medpipe.predictions.answer_calibration.fitted_questions",
     "medpipe.predictions.answer_calibration.stored_calibration",
     "medpipe.predictions.answers.write_answers",
     "medpipe.predictions.challenge_boxes.ChallengeBoxes",

@@ -91,6 +91,8 @@ def run(
     folder = _folder(request, data, output_folder(output, {}))
     runs = plan.runs(tables, request.base, seeds or plan.seeds)
     folder.check()
+    if data is not None:
+        request.check_stages(runs, data)
     require_trust(bundle, trust=trust)
     if dry_run:
         _show_plan(request, runs, folder, data)

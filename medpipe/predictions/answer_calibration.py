@@ -9,11 +9,13 @@ other images says more.
     section, questions, images, accuracy     what it was fitted on; of images that are not in training
     before, after        "brier", "ece", each with its interval over images: of the answer's own probability, and of
                          probabilities from curves that were fitted without the image in question
+    fitted               of each of those questions, what tells it from others (see question_digest)
     weights_sha256       of the weights
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -24,7 +26,14 @@ from medpipe.errors import RequestError
 from medpipe.io.atomic import write_text
 from medpipe.predictions.fingerprints import sha256_of_file
 
-__all__ = ["NAME", "AnswerCalibration", "stored_calibration", "write_calibration"]
+__all__ = [
+    "NAME",
+    "AnswerCalibration",
+    "fitted_questions",
+    "question_digest",
+    "stored_calibration",
+    "write_calibration",
+]
 
 NAME = "calibration.json"
 _HEAD = {"format": "medpipe-answer-calibration/1", "method": "logistic"}
@@ -60,6 +69,27 @@ def write_calibration(weights: Path, found: AnswerCalibration, **facts: Any) -> 
     """
     content = {**_HEAD, **vars(found), **facts, "weights_sha256": sha256_of_file(weights)}
     write_text(weights.with_name(NAME), json.dumps(content, indent=1) + "\n")
+
+
+def question_digest(case: str, question: str) -> str:
+    """What tells a question of a datalist from others, without its words."""
+    return hashlib.sha256(f"{case}\0{question}".encode()).hexdigest()[:16]
+
+
+def fitted_questions(path: str | Path | None, weights: str | Path) -> frozenset[str]:
+    """Digests of the questions that the calibration of weights was fitted on; none where there is no calibration.
+
+    Args:
+        path: As for :func:`stored_calibration`.
+        weights: As there.
+
+    Raises:
+        RequestError: As there.
+    """
+    if stored_calibration(path, weights) is None:
+        return frozenset()
+    file = Path(weights).with_name(NAME) if path is None else Path(path)
+    return frozenset(json.loads(file.read_text(encoding="utf-8")).get("fitted", ()))
 
 
 def stored_calibration(path: str | Path | None, weights: str | Path) -> AnswerCalibration | None:

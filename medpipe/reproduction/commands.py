@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,18 @@ class Request:
         shared = {key: base[key] for key in stage.shares}
         files = {key: str(data.root / path) for key, path in stage.data.items()}
         return {**shared, **files, **stage.options, **recipe, **self.given_stages.get(stage.name, {})}
+
+    def check_stages(self, runs: Iterable[Run], data: Data) -> None:
+        """Look whether what the stages of runs learn from is there.
+
+        Raises:
+            RequestError: A file or folder does not exist; the message names the option.
+        """
+        for name in dict.fromkeys(name for run in runs for name in run.after):
+            options = self.stage_options(self.plan.stages[name], data)
+            for key in self.plan.stages[name].data:
+                if not Path(options[key]).exists():
+                    raise RequestError(f"stage '{name}': '{options[key]}' does not exist; give {name}.{key}=PATH")
 
 
 def stage_command(request: Request, stage: Stage, seed: int, data: Data, folder: Path) -> list[str]:

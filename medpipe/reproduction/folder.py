@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -133,9 +133,9 @@ class ReproductionFolder:
         write_text(self.of(run) / _RUN, json.dumps(content, indent=1) + "\n")
 
 
-def configs_digest(bundle: Bundle) -> str:
-    """A hash of what the configs of training and evaluation say, whatever their comments and order of files."""
-    said = [bundle.config(mode) for mode in ("train", "evaluate")]
+def configs_digest(bundle: Bundle, stages: Iterable[Stage] = ()) -> str:
+    """A hash of what the configs of training, evaluation and stages say, whatever their comments and order of files."""
+    said = [bundle.config(mode) for mode in ("train", "evaluate")] + [stage.training(bundle) for stage in stages]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -224,7 +224,7 @@ class _Work:
                 return f"{mode} ended with code {code}: {_last_words(log)}"
         seconds = round(time.monotonic() - began, 1)
         said = {mode: words[mode][1:] for mode in words}
-        digest = configs_digest(self.request.plan.bundle)
+        digest = configs_digest(self.request.plan.bundle, self.request.plan.stages.values())
         self.folder.note(run, {"seconds": seconds, "configs": digest, "commands": said})
         return None
 

@@ -8,7 +8,13 @@ import math
 import pytest
 
 from medpipe.errors import RequestError
-from medpipe.predictions.answer_calibration import AnswerCalibration, stored_calibration, write_calibration
+from medpipe.predictions.answer_calibration import (
+    AnswerCalibration,
+    fitted_questions,
+    question_digest,
+    stored_calibration,
+    write_calibration,
+)
 
 CURVE = AnswerCalibration(0.5, -1.0, 40, 8)
 
@@ -36,6 +42,16 @@ def test_it_is_found_beside_its_weights_or_where_it_is_said_to_be(weights, tmp_p
 
 def test_without_weights_there_is_none_to_be_found(tmp_path) -> None:
     assert stored_calibration(None, tmp_path / "gone.pt") is None
+
+
+def test_the_questions_that_it_was_fitted_on_are_known_by_digests(weights) -> None:
+    assert fitted_questions(None, weights) == frozenset()
+    digests = [question_digest(case, "Is there a mass?") for case in ("1", "2")]
+    write_calibration(weights, CURVE, fitted=digests)
+    assert fitted_questions(None, weights) == set(digests)
+    assert question_digest("1", "Why?") not in digests
+    weights.with_name("calibration.json").unlink()
+    assert fitted_questions(None, weights) == frozenset()
 
 
 def test_a_calibration_of_other_weights_is_refused(weights) -> None:

@@ -12,7 +12,7 @@ import yaml
 from medpipe.cli.main import invoke
 from medpipe.errors import RequestError
 from medpipe.reproduction.commands import Data, check_given, stage_command
-from medpipe.reproduction.folder import ReproductionFolder
+from medpipe.reproduction.folder import ReproductionFolder, configs_digest
 from medpipe.reproduction.plan import load_plan
 from medpipe.reproduction.runs import do_runs
 
@@ -141,6 +141,24 @@ def test_a_stage_may_be_a_training_of_another_bundle(staged, request_of) -> None
         "-o",
         "/o/train",
     ]
+
+
+def test_what_a_stage_learns_from_must_be_there_before_the_first_run(staged, request_of, tmp_path) -> None:
+    request = request_of(bundle=staged())
+    runs = request.plan.runs(request.plan.chosen(["modules"]), request.base, 1)
+    data = Data(tmp_path, tmp_path / "list.json")
+    with pytest.raises(RequestError, match=r"stage 'maml': '.*meta/train' does not exist; give maml.meta=PATH"):
+        request.check_stages(runs, data)
+    request.check_stages([run for run in runs if not run.after], data)
+    (tmp_path / "meta" / "train").mkdir(parents=True)
+    request.check_stages(runs, data)
+
+
+def test_another_config_of_a_stage_gives_another_digest(staged) -> None:
+    plan = load_plan(staged())
+    before = configs_digest(plan.bundle, plan.stages.values())
+    (plan.bundle.root / "configs" / "train_maml.yaml").write_text("meta: data\nrounds: 10\n")
+    assert configs_digest(plan.bundle, plan.stages.values()) != before
 
 
 def test_the_option_that_a_stage_gives_is_not_free(staged) -> None:

@@ -18,7 +18,7 @@ from medpipe.engines.vqa_batches import vqa_batch
 from medpipe.metrics.calibration import calibration
 from medpipe.metrics.intervals import Bootstrap, Estimate
 from medpipe.metrics.logistic_calibration import cross_fitted, fit_logistic
-from medpipe.predictions.answer_calibration import AnswerCalibration, write_calibration
+from medpipe.predictions.answer_calibration import AnswerCalibration, question_digest, write_calibration
 
 __all__ = ["AnswerCalibrator"]
 
@@ -67,6 +67,7 @@ class AnswerCalibrator:
         known = {entry[key] for entry in training for key in ("patient", "image")}
         self.places = [place for place, entry in enumerate(entries) if not known & {entry["patient"], entry["image"]}]
         self.images = [entries[place]["patient"] for place in self.places]
+        self.digests = [question_digest(entries[place]["case"], entries[place]["question"]) for place in self.places]
         self.listed = len(entries)
 
     def attach(self, engine: Engine) -> None:
@@ -95,6 +96,7 @@ class AnswerCalibrator:
             AnswerCalibration(*fit_logistic(logits, right), len(cases), len(set(self.images))),
             section=self.section,
             accuracy=float(right.mean()),
+            fitted=self.digests,
             before=_figures(own, right, self.images, bootstrap),
             after=_figures(fitted, right, self.images, bootstrap),
         )
