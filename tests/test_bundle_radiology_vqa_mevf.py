@@ -408,3 +408,16 @@ def test_a_dry_run_writes_nothing(data, trained, tmp_path, capsys) -> None:
     assert infer(trained, tmp_path / "out", image, "--question", "Is there a mass?", "--dry-run") == 0
     assert "radiology_vqa_mevf" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_weights_answer_questions_about_drawings_that_they_have_not_seen(tmp_path) -> None:
+    root = tmp_path / "fresh"
+    assert invoke(["data", "synth", "vqa_rad", str(root), "--cases", "27", "--seed", "99", "--size", "64"]) == 0
+    assert invoke(["data", "prepare", "vqa_rad", str(root), "-o", str(root / "list.json"), "--split", "published"]) == 0
+    run = [f"dataset_dir={root}", f"datalist={root / 'list.json'}", "bootstrap=20", "num_workers=0", "section=training"]
+    assert invoke(["evaluate", NAME, *run, "-o", str(tmp_path / "scores")]) == 0
+    results = json.loads((tmp_path / "scores" / "results.json").read_text())
+    found = {figure["name"]: figure["value"] for figure in results["headline"]}
+    assert found["Accuracy, closed, convention B"] > 0.9 > found["Constant answer, closed, convention B"]
+    assert found["Accuracy, open, convention B"] > 0.9
+    assert all(row["calibrated"] for row in rows(tmp_path / "scores" / "answers.csv"))
