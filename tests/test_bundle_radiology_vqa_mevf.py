@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -421,3 +424,20 @@ def test_the_shipped_weights_answer_questions_about_drawings_that_they_have_not_
     assert found["Accuracy, closed, convention B"] > 0.9 > found["Constant answer, closed, convention B"]
     assert found["Accuracy, open, convention B"] > 0.9
     assert all(row["calibrated"] for row in rows(tmp_path / "scores" / "answers.csv"))
+
+
+def test_two_processes_share_a_training(data, trained, tmp_path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "medpipe"]
+    prepare = ["data", "prepare", "vqa_rad", str(data), "-o", str(tmp_path / "list.json"), "--split", "0.6,0.2,0.2"]
+    assert invoke(prepare) == 0
+    options = [f"dataset_dir={data}", f"datalist={tmp_path / 'list.json'}", "max_epochs=1", *SMALL]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [*launcher, "train", NAME, *options, "-o", str(tmp_path / "out")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    (row,) = rows(tmp_path / "out" / "epochs.csv")
+    assert float(row["loss"]) > 0
+    assert 0 <= float(row["val_accuracy"]) <= 1
+    assert json.loads((tmp_path / "out" / "calibration.json").read_text())["section"] == "validation"
+    weights, alone = (torch.load(out / "model.pt", weights_only=True) for out in (tmp_path / "out", trained))
+    assert weights.keys() == alone.keys()
