@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .mevf import MEVF
 from .mevf_weights import import_mevf_state_dict
 from .mmq import MMQ
 from .mmq_weights import import_mmq_state_dict
+from .question_answerer import QuestionAnswerer
 from .reference_weights import import_acm_state_dict
 
 __all__ = ["import_authors_state_dict"]
@@ -28,7 +28,7 @@ def import_authors_state_dict(
     Raises:
         ValueError: Names are missing, unexpected or of another shape, or there are no classes to choose from.
     """
-    if not isinstance(network, MEVF):
+    if not isinstance(network, QuestionAnswerer):
         return import_acm_state_dict(reference, network, label=label)
     if label is not None:
         raise ValueError(

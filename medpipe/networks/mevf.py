@@ -14,15 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks.answer_classifier import AnswerClassifier
-from .blocks.bilinear_attention import BilinearAttentionNetwork
-from .blocks.question_encoder import QuestionEncoder, WordEmbedding
-from .blocks.stacked_attention import StackedAttention
 from .choices import choose
 from .imagenet_features import IMAGENET, ImageNetFeatures
+from .question_answerer import QuestionAnswerer, VisualTokens
 
 __all__ = [
-    "ATTENTION",
     "ENCODERS",
     "MEVF",
     "DenoisingAutoencoder",
@@ -31,7 +27,6 @@ __all__ = [
     "MetaEncoder",
 ]
 
-ATTENTION = ("san", "ban")
 ENCODERS = ("both", "maml", "cdae", *IMAGENET, "none")
 VISUAL_TOKENS = ("one", "grid")
 
@@ -133,7 +128,7 @@ class DenoisingAutoencoder(nn.Module):
         return self.decode(self.encode(images))
 
 
-class EnhancedFeatures(nn.Module):
+class EnhancedFeatures(VisualTokens):
     """Visual tokens of an image from one or both encoders, or from what the paper compares them with.
 
     Args:
@@ -231,11 +226,10 @@ def _given(images: Tensor | None, size: str) -> Tensor:
     return images
 
 
-class MEVF(nn.Module):
+class MEVF(QuestionAnswerer):
     """Answers from a question and the enhanced features of an image.
 
-    In evaluation mode ``forward`` returns the logits. In training mode it returns a dictionary: ``logits``, (B, answers),
-    and, with the auto-encoder, ``reconstruction``, (B, 1, 128, 128), and ``image``, the image that it should equal.
+    Modes and outputs are those of ``QuestionAnswerer``; ``reconstruction`` and ``image`` are there with the auto-encoder.
 
     Args:
         words: Number of words of the question vocabulary, without padding.
@@ -281,54 +275,17 @@ class MEVF(nn.Module):
         denoising_side: int = _DENOISING_SIDE,
         visual_tokens: str = "one",
     ) -> None:
-        super().__init__()
-        if min(words, answers) < 1:
-            raise ValueError(f"words and answers must be at least 1, found {words} and {answers}")
-        self.embedding = WordEmbedding(
-            words, dimensions=dimensions, augmenting=augmenting, train_augmenting=train_augmenting
+        super().__init__(
+            words,
+            answers,
+            lambda: EnhancedFeatures(encoders, features=features, denoising_side=denoising_side, tokens=visual_tokens),
+            attention=attention,
+            rnn=rnn,
+            hidden=hidden,
+            hops=hops,
+            glimpses=glimpses,
+            dropout=dropout,
+            dimensions=dimensions,
+            augmenting=augmenting,
+            train_augmenting=train_augmenting,
         )
-        self.question = QuestionEncoder(self.embedding.features, hidden=hidden, rnn=rnn)
-        self.visual = EnhancedFeatures(encoders, features=features, denoising_side=denoising_side, tokens=visual_tokens)
-        self.fusion: nn.Module
-        if choose("attention", attention, ATTENTION) == "san":
-            self.fusion = StackedAttention(self.visual.width, hidden, hops=hops, dropout=dropout)
-        else:
-            self.fusion = BilinearAttentionNetwork(self.visual.width, hidden, glimpses=glimpses)
-        self.classifier = AnswerClassifier(hidden, answers, dropout=dropout)
-
-    def joint(self, questions: Tensor, small: Tensor | None, large: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The joint feature, (B, hidden), and the reconstruction in training."""
-        tokens, states, reconstruction = self._encoded(questions, small, large)
-        return self.fusion(tokens, None, states), reconstruction
-
-    @torch.no_grad()
-    def shares(self, questions: Tensor, small: Tensor | None = None, large: Tensor | None = None) -> Tensor | None:
-        """What is attended to: (B, glimpses, places, 12) with ``ban``, (B, hops, places) with ``san``; each map sums to 1.
-
-        None where ``san`` has one place alone, whose share is always 1. Padding after a question is attended to like its words.
-        """
-        tokens, states, _ = self._encoded(questions, small, large)
-        if isinstance(self.fusion, StackedAttention) and tokens.shape[1] == 1:
-            return None
-        found: Tensor = self.fusion.shares(tokens, None, states)  # type: ignore[operator]
-        return found
-
-    def _encoded(
-        self, questions: Tensor, small: Tensor | None, large: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Visual tokens, question states, and the reconstruction in training."""
-        tokens, reconstruction = self.visual(small, large)
-        states = self.question(self.embedding(questions))
-        return tokens.expand(states.shape[0], -1, -1), states, reconstruction
-
-    def forward(
-        self, questions: Tensor, small: Tensor | None = None, large: Tensor | None = None
-    ) -> Tensor | dict[str, Tensor]:
-        """Answer; see the class for what is returned in which mode."""
-        feature, reconstruction = self.joint(questions, small, large)
-        logits: Tensor = self.classifier(feature)
-        if not self.training:
-            return logits
-        if reconstruction is None or large is None:
-            return {"logits": logits}
-        return {"logits": logits, "reconstruction": reconstruction, "image": large}

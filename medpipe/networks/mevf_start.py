@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from medpipe.errors import RequestError
-from medpipe.networks.mevf import MEVF
 from medpipe.networks.mevf_weights import import_cdae_state_dict, import_maml_weights
+from medpipe.networks.question_answerer import QuestionAnswerer
 from medpipe.networks.state_dicts import check_state_dict, read_state_dict
 from medpipe.networks.weights import load_backbone
 
@@ -30,7 +30,7 @@ class Tables(Protocol):
 
 
 def start_mevf(
-    network: MEVF,
+    network: QuestionAnswerer,
     *,
     maml: str | Path | None = None,
     maml_arrays: Mapping[str, Any] | None = None,
@@ -41,7 +41,7 @@ def start_mevf(
     freeze_encoders: bool = False,
     train_words: bool = True,
     cdae_noise: float = 0.0,
-) -> MEVF:
+) -> QuestionAnswerer:
     """Load what is given into a network, and set what its training alone needs; the rest starts as torch initialises it.
 
     Args:
@@ -65,7 +65,7 @@ def start_mevf(
     """
     if cdae_noise < 0:
         raise RequestError(f"cdae_noise must not be negative, found {cdae_noise}")
-    network.visual.noise = cdae_noise
+    network.visual.noise = cdae_noise  # type: ignore[assignment]
     network.embedding.words.weight.requires_grad_(train_words)
     if maml is not None:
         meta = _part(network.visual.meta, f"pretrained_maml={maml}")

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .mevf import MEVF, DenoisingAutoencoder, MetaEncoder
+from .mevf import DenoisingAutoencoder, MetaEncoder
+from .question_answerer import QuestionAnswerer
 from .state_dicts import check_flat, check_state_dict
 
 __all__ = ["import_cdae_state_dict", "import_maml_weights", "import_mevf_state_dict"]
@@ -103,7 +104,7 @@ def import_cdae_state_dict(reference: Mapping[str, Tensor], network: DenoisingAu
     return {name: found[name] for name in expected}
 
 
-def import_mevf_state_dict(reference: Mapping[str, Tensor], network: MEVF) -> dict[str, Tensor]:
+def import_mevf_state_dict(reference: Mapping[str, Tensor], network: QuestionAnswerer) -> dict[str, Tensor]:
     """A whole model of the authors, with SAN or BAN, as a state dict of ours.
 
     Args:

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks.bilinear_attention import BilinearAttentionNetwork
-from .blocks.stacked_attention import StackedAttention
 from .choices import choose
-from .mevf import MEVF, DenoisingAutoencoder
+from .mevf import DenoisingAutoencoder
+from .question_answerer import QuestionAnswerer, VisualTokens
 
 __all__ = ["MMQ", "NORMS", "PROFILES", "MetaFeatures", "MetaLearner", "PatchEncoder"]
 
@@ -143,7 +142,7 @@ class MetaLearner(nn.Module):
         return logits
 
 
-class MetaFeatures(nn.Module):
+class MetaFeatures(VisualTokens):
     """One visual token: the features of several encoders, and of an auto-encoder's code, side by side.
 
     Args:
@@ -207,8 +206,9 @@ class MetaFeatures(nn.Module):
         return torch.cat(parts, dim=1)[:, None], reconstruction
 
 
-class MMQ(MEVF):
-    """Answers from a question and the features of several meta-learned encoders; modes and outputs are those of ``MEVF``.
+class MMQ(QuestionAnswerer):
+    """Answers from a question and the features of several meta-learned encoders; modes and outputs are those of
+    ``QuestionAnswerer``.
 
     Args:
         words: Number of words of the question vocabulary, without padding.
@@ -262,7 +262,15 @@ class MMQ(MEVF):
         super().__init__(
             words,
             answers,
-            encoders="none",
+            lambda: MetaFeatures(
+                models,
+                profile=profile,
+                channels=features,
+                norms=norms,
+                with_cdae=with_cdae,
+                side=side,
+                denoising_side=denoising_side,
+            ),
             attention=attention,
             rnn=rnn,
             hidden=hidden,
@@ -273,17 +281,3 @@ class MMQ(MEVF):
             augmenting=augmenting,
             train_augmenting=train_augmenting,
         )
-        visual = MetaFeatures(
-            models,
-            profile=profile,
-            channels=features,
-            norms=norms,
-            with_cdae=with_cdae,
-            side=side,
-            denoising_side=denoising_side,
-        )
-        self.visual = visual  # type: ignore[assignment]
-        if attention == "san":
-            self.fusion = StackedAttention(visual.width, hidden, hops=hops, dropout=dropout)
-        else:
-            self.fusion = BilinearAttentionNetwork(visual.width, hidden, glimpses=glimpses)

@@ -228,7 +228,8 @@ def _size(case: _Case) -> str:
 
 
 def _marks(case: _Case) -> Any:
-    return int(case.run["marks"]) if case.run.get("marks") else None
+    """None where nothing could be marked, as in an answer to a question."""
+    return int(case.run["marks"]) if case.run.get("marks") and "question" not in case.facts else None
 
 
 _COLUMNS = (
