@@ -10,7 +10,7 @@ from ignite.engine import Engine
 from torch import nn
 
 from medpipe.engines.handlers.answer_calibration import AnswerCalibrator
-from medpipe.predictions.answer_calibration import stored_calibration
+from medpipe.predictions.answer_calibration import question_digest, stored_calibration
 
 
 class First(nn.Module):
@@ -26,7 +26,10 @@ class First(nn.Module):
 
 def questions(count: int, per_image: int = 4):
     """Every third answer is no candidate; the logit says it."""
-    entries = [{"patient": f"p{place // per_image}", "image": f"{place // per_image}.png"} for place in range(count)]
+    entries = [
+        {"case": str(place), "question": "?", "patient": f"p{place // per_image}", "image": f"{place // per_image}.png"}
+        for place in range(count)
+    ]
     dataset = []
     for place in range(count):
         right = place % 3 > 0
@@ -58,7 +61,9 @@ def test_an_answer_that_is_no_candidate_is_wrong_and_the_curve_learns_it(tmp_pat
 def test_questions_about_images_of_the_training_do_not_count(tmp_path) -> None:
     dataset, entries = questions(60)
     training = [{"patient": "p0", "image": "other.png"}, {"patient": "other", "image": "1.png"}]
-    assert calibrate(tmp_path, dataset, entries, training)["questions"] == 52
+    found = calibrate(tmp_path, dataset, entries, training)
+    assert found["questions"] == 52
+    assert found["fitted"] == [question_digest(str(place), "?") for place in range(8, 60)]
 
 
 @pytest.mark.parametrize(("count", "per_image", "said"), [(0, 1, False), (19, 1, True), (30, 40, True)])
