@@ -100,6 +100,7 @@ def test_inspection_says_which_bundles_fit(write_dicom, ramp, tmp_path, capsys) 
         "cxr_nodule_acm",
         "cxr_pneumothorax_acm",
         "radiology_vqa_mevf",
+        "radiology_vqa_mmq",
     ]
 
 
