@@ -101,7 +101,8 @@ def test_what_the_paper_compares_with_is_trained_and_answers(data, tmp_path, enc
     assert len(rows(tmp_path / "out" / "answers.csv")) == 1
     pictures = list((tmp_path / "out").rglob("image.png"))
     assert len(pictures) == (0 if encoders == "none" else 1)  # a network that sees no image shows none
-    assert invoke(["infer", NAME, *asked, *SMALL, "-o", str(tmp_path / "other")]) == 2
+    assert invoke(["infer", NAME, *asked, "-o", str(tmp_path / "again")]) == 0  # options are those of the training
+    assert invoke(["infer", NAME, *asked, *SMALL, "encoders=both", "-o", str(tmp_path / "other")]) == 2
 
 
 def test_weights_are_those_of_the_last_epoch_and_their_vocabularies_lie_beside_them(trained) -> None:
