@@ -7,7 +7,7 @@
         epochs.csv                  its training
         model.pt                    the network with its last layer, when the round is over
       selection.csv, selection.json each round's data and scores, and which models were chosen
-      model.pt                      the encoders of the chosen models, which training for questions starts from
+      model.pt                      the encoders of the chosen models, best first, which training for questions starts from
 
 Each round starts from the same random network, on the data of the round before as its network refined them. A run that was
 killed goes on in the round, and at the epoch, where it was: every step depends on the seed and on files of the steps before.
@@ -72,7 +72,7 @@ class Selection:
             raise RequestError(f"fuse_weight must be from 0 to 1, found {self.weight}")
 
     def of(self, scores: ModelScores) -> list[int]:
-        """The numbers of the chosen models."""
+        """The numbers of the chosen models, best first."""
         return chosen_models(scores, self.models, self.by)
 
 

@@ -63,12 +63,15 @@ def model_scores(probabilities: _Floats, features: _Floats, *, weight: float, sq
 
 
 def chosen_models(scores: ModelScores, count: int, selection: str = "fuse") -> list[int]:
-    """The numbers of the models that are kept, in order of their numbers; of equal ones the earlier.
+    """The numbers of the models that are kept, best first; of equal ones the earlier.
+
+    The choice of fewer is the beginning of the choice of more.
 
     Args:
         scores: Of the models, in order of their rounds.
         count: How many; without influence on ``all``.
-        selection: ``fuse``; ``accuracy``, the probability alone; ``last``, the rounds that came last; ``all``.
+        selection: ``fuse``; ``accuracy``, the probability alone; ``last``, the rounds that came last, the latest first; ``all``, by
+            ``fuse``.
 
     Raises:
         ValueError: The selection is unknown, or there are not so many models.
@@ -76,11 +79,10 @@ def chosen_models(scores: ModelScores, count: int, selection: str = "fuse") -> l
     models = len(scores.fuse)
     if selection not in SELECTIONS:
         raise ValueError(f"unknown selection {selection!r}, expected one of: {', '.join(SELECTIONS)}")
-    if selection == "all":
-        return list(range(models))
+    count = models if selection == "all" else count
     if not 1 <= count <= models:
         raise ValueError(f"{count} of {models} models cannot be chosen")
     if selection == "last":
-        return list(range(models - count, models))
-    by = scores.fuse if selection == "fuse" else scores.probability
-    return sorted(np.argsort(-by, kind="stable")[:count].tolist())
+        return list(range(models))[::-1][:count]
+    by = scores.probability if selection == "accuracy" else scores.fuse
+    return np.argsort(-by, kind="stable")[:count].tolist()  # type: ignore[no-any-return]

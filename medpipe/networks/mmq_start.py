@@ -32,8 +32,8 @@ def start_mmq(
 
     Args:
         network: As initialised.
-        meta: model.pt of train_meta, which holds as many encoders as the network has; or a list with one file for each: model.pt
-            of a round, or the authors' t<k>_pretrained_maml_....pth.
+        meta: model.pt of train_meta, of which the network takes as many encoders as it has, best first; or a list with one file
+            for each: model.pt of a round, or the authors' t<k>_pretrained_maml_....pth.
         cdae: Weights of the auto-encoder: model.pt of train_cdae of radiology_vqa_mevf, or the authors' pretrained_ae.pth.
         tables: Vectors of the words.
         train_words: Whether the first word table is trained.
@@ -57,8 +57,10 @@ def start_mmq(
 
 def _load_encoders(network: MMQ, meta: str | Path | Sequence[str | Path]) -> None:
     encoders = network.visual.meta
-    parts = _of_one_file(meta) if isinstance(meta, str | Path) else [_of_round(path) for path in meta]
-    source = f"pretrained_meta '{meta}'" if isinstance(meta, str | Path) else "pretrained_meta"
+    if isinstance(meta, str | Path):
+        parts, source = _of_one_file(meta)[: len(encoders)], f"pretrained_meta '{meta}'"  # type: ignore[arg-type]
+    else:
+        parts, source = [_of_round(path) for path in meta], "pretrained_meta"
     if len(parts) != len(encoders):  # type: ignore[arg-type]
         raise RequestError(
             f"{source}: holds {len(parts)} encoders, and the network has {len(encoders)}; "  # type: ignore[arg-type]
@@ -75,7 +77,7 @@ def _load_encoders(network: MMQ, meta: str | Path | Sequence[str | Path]) -> Non
 
 
 def _of_one_file(path: str | Path) -> list[dict[str, Tensor]]:
-    """The encoders of model.pt of train_meta, in order of their numbers."""
+    """The encoders of model.pt of train_meta, best first."""
     found: dict[int, dict[str, Tensor]] = {}
     for name, value in _read(path).items():
         match = re.fullmatch(r"(\d+)\.((?:convolutions|norms)\..+)", name)

@@ -94,12 +94,12 @@ SCORES = ModelScores(np.array([0.3, 0.9, 0.5, 0.9]), np.zeros(4), np.array([0.8,
         ("fuse", 2, [0, 2]),
         ("fuse", 3, [0, 2, 3]),
         ("accuracy", 2, [1, 3]),
-        ("accuracy", 1, [1]),
-        ("last", 2, [2, 3]),
-        ("all", 1, [0, 1, 2, 3]),
+        ("accuracy", 3, [1, 3, 2]),
+        ("last", 2, [3, 2]),
+        ("all", 1, [0, 2, 3, 1]),
     ],
 )
-def test_models_are_chosen_best_first_and_listed_by_number(selection, count, expected) -> None:
+def test_models_are_chosen_best_first(selection, count, expected) -> None:
     assert chosen_models(SCORES, count, selection) == expected
 
 

@@ -175,10 +175,17 @@ def test_a_training_starts_from_the_chosen_encoders(tmp_path, norms) -> None:
         assert net.visual.meta[1].norms[3].running_var.unique().tolist() == [1]
 
 
+def test_fewer_encoders_than_were_chosen_are_the_best(tmp_path) -> None:
+    encoders = chosen(tmp_path / "model.pt", 3)
+    net = start_mmq(small(models=2), meta=tmp_path / "model.pt")
+    for place in (0, 1):
+        assert torch.equal(net.visual.meta[place].convolutions[2].weight, encoders[place].convolutions[2].weight)
+
+
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
-        (3, {}, "holds 3 encoders, and the network has 2; give models=3"),
+        (1, {}, "holds 1 encoders, and the network has 2; give models=1"),
         (2, {"channels": 5}, "of another shape.*give the profile= and features="),
         (2, {"profile": "path_vqa"}, "of another shape"),
     ],
