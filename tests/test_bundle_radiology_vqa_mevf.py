@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -239,6 +240,24 @@ def test_dicom_and_png_are_asked_in_one_folder_and_other_files_are_skipped(
     assert "Canary" not in (tmp_path / "out" / "cases.csv").read_text()
 
 
+def test_a_watched_folder_is_asked_as_one_that_is_searched_once(data, trained, tmp_path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for image in sorted((data / "images").glob("*.jpg"))[:2]:
+        shutil.copy(image, folder)
+    (folder / "notes.txt").write_text("no image")
+    asked = ["--question", "Is there a mass?", "--question", "Which part of the body is shown?"]
+    watching = ["--watch", str(folder), "--watch-idle", "0.5", "watch_settle=0", "--workers", "0"]
+    assert infer(trained, tmp_path / "watched", *watching, *asked) == 0
+    assert infer(trained, tmp_path / "once", str(folder), *asked) == 0
+    assert len(rows(tmp_path / "once" / "answers.csv")) == 4
+    for name in ("answers.csv", "cases.csv"):
+        watched, once = (
+            sorted(rows(tmp_path / run / name), key=lambda row: row["case"]) for run in ("watched", "once")
+        )
+        assert watched == once
+
+
 def test_a_table_asks_of_each_image_what_stands_beside_it(data, trained, tmp_path) -> None:
     images = sorted((data / "images").glob("*.jpg"))[:2]
     lines = [
@@ -270,6 +289,7 @@ def test_a_table_asks_of_each_image_what_stands_beside_it(data, trained, tmp_pat
     [
         (["gone.png", "--question", "Is there a mass?"], "input 'gone.png' does not exist"),
         (["IMAGE"], "no question given; add --question TEXT"),
+        (["--watch", "FOLDER"], "no question given; add --question TEXT"),
         (["IMAGE", "--question", " "], "--question is empty"),
         (["IMAGE", "--question", "$1 + 1"], "write it in words"),
         (["TABLE"], "lacks the column 'question'; it has image, text"),
@@ -283,6 +303,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(
 ) -> None:
     (tmp_path / "asked.csv").write_text("image,text\na.jpg,what\n")
     places = {"IMAGE": str(next((data / "images").glob("*.jpg"))), "TABLE": str(tmp_path / "asked.csv")}
+    places["FOLDER"] = str(data / "images")
     sizes = [size for size in SMALL if size.split("=")[0] not in {text.split("=")[0] for text in arguments}]
     given = [places.get(text, text) for text in arguments]
     weights = f"weights={trained / 'model.pt'}"

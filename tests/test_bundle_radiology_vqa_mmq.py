@@ -191,28 +191,12 @@ def test_an_exported_file_gives_the_logits_of_torch(trained, tmp_path, capsys) -
     assert all(item["largest"] <= 1e-4 * max(1, item["scale"]) for item in found)
 
 
-def coloured_classes(datalist: Path, root: Path, out: Path) -> Path:
-    """A manifest of a look-alike of PathVQA, as another program would write it: by what its questions say."""
-    said: dict[str, dict[str, str]] = defaultdict(dict)
-    for entry in json.loads(datalist.read_text())["training"]:
-        said[entry["image"]].setdefault(entry["answers"][0], entry["question"])
-    images = []
-    for place, (image, answers) in enumerate(sorted(said.items())):
-        organ = next(name for name in ("head", "chest", "abdomen") if name in answers)
-        state = next((name for name in ("mass", "enlarged organ") if name in answers), "normal")
-        label = f"{organ} {state}" if place % 7 else None
-        images.append({"image": image, "class": label, "reason": "a hand"})
-    out.write_text(json.dumps({"format": "medpipe-meta/1", "root": str(root), "images": images}))
-    return out
-
-
 @pytest.fixture(scope="module")
 def pathology(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("path") / "look_alike"
     assert invoke(["data", "synth", "path_vqa", str(root), "--cases", "90", "--seed", "3", "--size", "64"]) == 0
     prepare = ["data", "prepare", "path_vqa", str(root), "-o", str(root / "datalist.json"), "--split", "published"]
     assert invoke(prepare) == 0
-    coloured_classes(root / "datalist.json", root, root / "meta.json")
     return root
 
 
@@ -220,8 +204,12 @@ def test_pathology_is_learnt_and_asked_about_in_colour(pathology, tmp_path, caps
     sizes = ["features=4", "small_side=46"]
     small = [*sizes, "large_side=32", "hidden=16", "dimensions=8", "models=2"]
     overlays = ["--config", "train_meta", "--config", "train_meta_path_vqa", *ROUNDS, "ways=3", "support=1", "query=1"]
-    out = tmp_path / "meta"
-    assert invoke(["train", NAME, *overlays, f"meta={pathology / 'meta.json'}", *sizes, "-o", str(out)]) == 0
+    out, classes = tmp_path / "meta", pathology / "pathvqa_maml"
+    meta = [f"meta={classes / 't0'}", f"val={classes / 'val'}"]
+    assert invoke(["train", NAME, *overlays, *meta, *sizes, "-o", str(out)]) == 0
+    held_out = json.loads((out / "held_out.json").read_text())["images"]
+    assert len(held_out) == 18
+    assert {Path(image["image"]).parent.name for image in held_out} == {image["class"] for image in held_out}
     state = torch.load(out / "model.pt", weights_only=True)
     assert state["0.convolutions.0.weight"].shape == (4, 3, 3, 3)
     options = [

@@ -3,6 +3,7 @@
     qas/train_vqa.pkl, qas/val_vqa.pkl, qas/test_vqa.pkl     pickled lists of questions
     images/{train,val,test}/<part>_<4 digits>.jpg            found by name in any depth of folders
 
+    pathvqa_maml/                                            MMQ: copies of images by class for meta-learning; left out here
     trainset.json, valset.json, testset.json                 MMQ: lists of questions in the style of VQA-RAD, without pickles
 
 In the pickles a question is ``{"img_id": "train_0001", "question_id": ..., "sent": "...", "label": {answer: score}, "answer_type":
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,11 @@ from .splits import Fractions
 from .vqa_datalist import shared_images
 from .vqa_survey import Entry, VqaSurvey, find_images, repeated_questions, survey_folder, vqa_datalist
 
-__all__ = ["NAME", "PARTS", "check", "prepare"]
+__all__ = ["META", "NAME", "PARTS", "check", "prepare"]
 
 NAME = "path_vqa"
+META = "pathvqa_maml"
+"""MMQ's folder for meta-learning, with copies of the images."""
 PARTS = {"training": "train", "validation": "val", "test": "test"}
 _NEEDED = ("img_id", "question_id", "sent", "label", "answer_type")
 _NEEDED_OF_MMQ = ("qid", "image_name", "question", "answer", "answer_type")
@@ -71,7 +75,7 @@ def prepare(
 
 
 def _survey(root: Path) -> VqaSurvey:
-    return survey_folder(root, _read_questions, find_images, _compare)
+    return survey_folder(root, _read_questions, partial(find_images, skip=(META,)), _compare)
 
 
 def _read_questions(root: Path, survey: VqaSurvey) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from medpipe.io.dicom_radiograph import patient_words_of
 from medpipe.io.privacy import PatientWords
 from medpipe.io.sources import Source
 
-__all__ = ["find_questions", "listed_questions"]
+__all__ = ["check_question", "find_questions", "listed_questions"]
 
 NOT_UNDERSTOOD = "no word of the question is known to the model"
 _COLUMNS = ("image", "question")
@@ -77,6 +77,15 @@ def find_questions(
     texts = _questions(question)
     images = find_radiographs(given, rules, words)
     return _named([_understood(_asked(case, text), vocabulary) for case in images for text in texts])
+
+
+def check_question(question: str | Sequence[str] | None) -> None:
+    """Refuse what cannot be asked of images.
+
+    Raises:
+        RequestError: There is no question, one is empty, or one is given twice.
+    """
+    _questions(question)
 
 
 def _questions(question: str | Sequence[str] | None) -> list[str]:

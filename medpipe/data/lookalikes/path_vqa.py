@@ -1,4 +1,4 @@
-"""A look-alike of PathVQA: coloured pictures, and questions in pickles of plain data."""
+"""A look-alike of PathVQA: coloured pictures, questions in pickles of plain data, and MMQ's folders for meta-learning."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from medpipe.data.path_vqa import META
 from medpipe.io.atomic import write_bytes, write_text
 from medpipe.io.folders import empty_folder
 
 from .marker import MARKER, marker_text
 from .plan import check_numbers, run_plans
-from .vqa_rad import jpeg
-from .vqa_scenes import Question, Scene, plan_scenes
+from .vqa_rad import jpeg, meta_class
+from .vqa_scenes import ORGANS, STATES, Question, Scene, plan_scenes
 
 __all__ = ["write_path_vqa_lookalike"]
 
 NAME = "path_vqa"
 _PARTS = ("train", "train", "train", "val", "test")  # by the number of a scene among those of its kind
+_UNLABELLED = 2  # the number of those for training that have no class for meta-learning
+_WRONG = 0.3  # of the classes for meta-learning
+_CLASSES = [meta_class(organ, state) for organ in ORGANS for state in STATES]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,17 @@ class _Plan:
     part: str
     image_id: str
     size: int
+
+    @property
+    def meta(self) -> str:
+        """The folder of its copy for meta-learning, below MMQ's."""
+        if self.part == "train" and self.scene.rank % len(_PARTS) == _UNLABELLED:
+            return "t0/train_unlabel"
+        name = meta_class(self.scene.organ, self.scene.state)
+        rng = np.random.default_rng([*self.scene.seed.generate_state(2), 2])
+        if self.part == "train" and rng.random() < _WRONG:
+            name = str(rng.choice([other for other in _CLASSES if other != name]))
+        return f"{'t0/train' if self.part == 'train' else self.part}/{name}"
 
 
 def write_path_vqa_lookalike(
@@ -46,7 +61,9 @@ def write_path_vqa_lookalike(
     """Write generated pictures with questions in the layout of PathVQA (see ``vqa_scenes`` for what they show).
 
     Three fifths are for training, a fifth each for validation and test. Each picture is stained in two colours of its own,
-    which say nothing. The questions are written last.
+    which say nothing. ``pathvqa_maml/`` is laid out as MMQ's authors distribute theirs: ``t0/train/<class>/`` has two thirds of
+    the training pictures by body part and state, three in ten of them under a wrong one; ``t0/train_unlabel/`` the others;
+    ``val/<class>/`` and ``test/<class>/`` those of the other parts, all right. The questions are written last.
 
     Args:
         out: A new or empty folder.
@@ -67,7 +84,8 @@ def write_path_vqa_lookalike(
         numbers[part] += 1
     out = empty_folder(Path(out))
     write_text(out / MARKER, marker_text(NAME, seed=seed, cases=cases, size=size))
-    for folder in ("qas", *(f"images/{part}" for part in dict.fromkeys(_PARTS))):
+    meta = [f"{META}/{part}/{name}" for part in ("t0/train", "val", "test") for name in _CLASSES]
+    for folder in ("qas", *(f"images/{part}" for part in dict.fromkeys(_PARTS)), *meta, f"{META}/t0/train_unlabel"):
         (out / folder).mkdir(parents=True)
     run_plans(partial(_write_image, out), plans, workers=workers, progress=progress)
     rows: dict[str, list[dict[str, Any]]] = {part: [] for part in _PARTS}
@@ -84,7 +102,9 @@ def _write_image(out: Path, plan: _Plan) -> None:
     rng = np.random.default_rng([*plan.scene.seed.generate_state(2), 1])
     light, dark = rng.uniform(0.55, 1, 3), rng.uniform(0, 0.35, 3)
     grey = plan.scene.draw(plan.size)[:, :, None]
-    write_bytes(out / "images" / plan.part / f"{plan.image_id}.jpg", jpeg(light + (dark - light) * grey))
+    content = jpeg(light + (dark - light) * grey)
+    for folder in (f"images/{plan.part}", f"{META}/{plan.meta}"):
+        write_bytes(out / folder / f"{plan.image_id}.jpg", content)
 
 
 def _record(plan: _Plan, number: int, question: Question) -> dict[str, Any]:

@@ -1,10 +1,12 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from medpipe.data.lookalikes.path_vqa import write_path_vqa_lookalike
-from medpipe.data.path_vqa import PARTS, check, prepare
+from medpipe.data.lookalikes.vqa_scenes import plan_scenes
+from medpipe.data.path_vqa import META, PARTS, check, prepare
 from medpipe.data.plain_pickles import read_plain_pickle
 from medpipe.data.vqa_datalist import validate_vqa_datalist
 
@@ -36,6 +38,29 @@ def test_pictures_are_coloured(root: Path) -> None:
         assert (picture.mode, picture.size) == ("RGB", (64, 64))
         red, _, blue = picture.split()
     assert red.tobytes() != blue.tobytes()
+
+
+def test_pictures_for_meta_learning_lie_in_folders_of_classes_some_of_them_wrong(root: Path) -> None:
+    copies = {path.stem: path for path in (root / META).rglob("*.jpg")}
+    pictures = {path.stem: path for path in (root / "images").rglob("*.jpg")}
+    assert copies.keys() == pictures.keys()
+    assert all(path.read_bytes() == copies[name].read_bytes() for name, path in pictures.items())
+    true, numbers = {}, Counter()
+    for scene in plan_scenes("path_vqa", cases=45, seed=7):
+        part = ("train", "train", "train", "val", "test")[scene.rank % 5]
+        true[f"{part}_{numbers[part]:04d}"] = scene.organ, scene.state
+        numbers[part] += 1
+    known = {"normal": "normal", "mass": "abnormal_present", "enlarged": "abnormal_organ"}
+    right = Counter()
+    for name, path in copies.items():
+        where = path.relative_to(root / META).parts[:-1]
+        organ, state = true[name]
+        right[where[:-1] or where, where[-1] == f"{organ}_{known[state]}"] += 1
+    assert right[("val",), True] == right[("test",), True] == 9
+    assert right[("t0",), False] == 9  # train_unlabel: no class
+    assert right[("t0", "train"), True] + right[("t0", "train"), False] == 18
+    assert 1 <= right[("t0", "train"), False] <= 11
+    assert sum(right.values()) == 45
 
 
 def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
