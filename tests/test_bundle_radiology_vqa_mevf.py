@@ -362,7 +362,7 @@ def test_pretraining_without_pictures_says_what_it_expects(tmp_path, capsys, con
 
 @pytest.mark.parametrize(("kind", "suffix"), [("onnx", ".onnx"), ("torch-export", ".pt2")])
 def test_an_exported_file_gives_the_logits_of_torch_from_words_and_both_images(
-    trained, tmp_path, capsys, kind, suffix
+    data, trained, tmp_path, capsys, kind, suffix
 ) -> None:
     file, weights = tmp_path / f"net{suffix}", f"weights={trained / 'model.pt'}"
     assert invoke(["export", NAME, weights, *SMALL, "--format", kind, "-o", str(file), "--json"]) == 0
@@ -377,9 +377,21 @@ def test_an_exported_file_gives_the_logits_of_torch_from_words_and_both_images(
             value.name: [part.dim_value for part in value.type.tensor_type.shape.dim[1:]] for value in model.graph.input
         }
         assert sizes == {"question": [12], "small": [1, 32, 32], "large": [1, 32, 32]}
-        assert (
-            len({item.key: item.value for item in model.metadata_props}["answers"]) == 64
-        )  # which answers.json it goes with
+        facts = {item.key: item.value for item in model.metadata_props}
+        assert len(facts["answers"]) == 64  # which answers.json it goes with
+        assert facts["images"] == "small large"
+        asked = [str(next((data / "images").glob("*.jpg"))), "--question", "Is there a mass?"]
+        assert infer(trained, tmp_path / "torch", *asked, "explain=none") == 0
+        there = [*asked, "--runtime", "onnx", "--exported", str(file)]
+        assert infer(trained, tmp_path / "onnx", *there) == 0
+        (one,), (other,) = (rows(tmp_path / run / "answers.csv") for run in ("torch", "onnx"))
+        assert one["answer"] == other["answer"]
+        assert float(one["probability"]) == pytest.approx(float(other["probability"]), abs=1e-4)
+        identity = json.loads((tmp_path / "onnx" / "run.json").read_text())["identity"]
+        assert identity["options"]["runtime"]["name"] == "onnx"
+        assert infer(trained, tmp_path / "seen", *there, "explain=attention") == 2
+        assert "explain=attention: this network does not say" in capsys.readouterr().err
+        assert not (tmp_path / "seen").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ __all__ = [
     "answer_vocabulary",
     "arrays_of",
     "check_keep",
+    "exported_facts",
     "file_hashes",
     "pictures_of_part",
     "question_vocabulary",
@@ -234,6 +235,11 @@ def vocabulary_hashes(questions: QuestionVocabulary, answers: AnswerVocabulary) 
         "questions": hashlib.sha256(repr(questions).encode()).hexdigest(),
         "answers": hashlib.sha256(repr(answers).encode()).hexdigest(),
     }
+
+
+def exported_facts(questions: QuestionVocabulary, answers: AnswerVocabulary, images: Sequence[str]) -> dict[str, str]:
+    """What an exported network says of itself and must agree with: hashes of its vocabularies, and the images it looks at."""
+    return {**vocabulary_hashes(questions, answers), "images": " ".join(images)}
 
 
 def pictures_of_part(source: str | Path, part: str, *, test_fraction: float = 0.2, seed: int = 0) -> list[Entry]:

@@ -35,7 +35,9 @@ class QuestionAttention:
             raise RequestError(f"explain must be one of {', '.join(EXPLANATIONS)}, found '{explain}'")
         self.network, self.wanted = network, explain == "attention"
         if self.wanted and not hasattr(network, "shares"):
-            raise RequestError("explain=attention: this network does not say what it attends to; give explain=none")
+            raise RequestError(
+                "explain=attention: this network does not say what it attends to; it needs runtime=torch, or give explain=none"
+            )
 
     def attach(self, engine: Engine) -> None:
         """After each forward pass, before the post-processing."""

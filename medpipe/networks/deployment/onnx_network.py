@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medpipe.errors import RequestError
@@ -38,7 +39,7 @@ def onnx_session(content: bytes, threads: int) -> Any:
 
 
 class OnnxNetwork(nn.Module):
-    """An exported network of one input and one output.
+    """An exported network, of which the first output is given.
 
     Where it is handed to another process, that one opens a session of its own.
 
@@ -49,10 +50,10 @@ class OnnxNetwork(nn.Module):
     Attributes:
         facts: What the file says of itself.
         sha256: Of the file.
-        shape: Shape of the input; None or a name where it may be any.
+        inputs: Shape of each input by name, in the order of the call; None or a name where a length may be any.
 
     Raises:
-        RequestError: The file is missing, damaged, or of a network with more inputs; or ONNX Runtime is not installed.
+        RequestError: The file is missing or damaged, or ONNX Runtime is not installed.
 
     Shape:
         As of the network that was exported.
@@ -69,19 +70,31 @@ class OnnxNetwork(nn.Module):
         self.threads = threads
         self.sha256 = hashlib.sha256(self._content).hexdigest()
         self._session: Any = onnx_session(self._content, threads)
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1:
-            raise RequestError(f"'{path}' takes {len(inputs)} inputs; expected a network of one image")
-        self.shape: Sequence[int | str | None] = inputs[0].shape
+        self.inputs: dict[str, Sequence[int | str | None]] = {
+            value.name: value.shape for value in self._session.get_inputs()
+        }
         self.facts = dict(self._session.get_modelmeta().custom_metadata_map)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The first output for a batch (B, ...), on the CPU."""
+    def forward(self, first: Tensor, *others: Tensor | None) -> Tensor:
+        """The first output for a batch (B, ...), on the CPU.
+
+        Args:
+            first: The first input.
+            others: The further ones; None for one that the network does not look at.
+        """
         if self._session is None:
             self._session = onnx_session(self._content, self.threads)
-        name = self._session.get_inputs()[0].name
-        plain = images.detach().cpu().float().contiguous().numpy()
-        return torch.from_numpy(self._session.run(None, {name: plain})[0])
+        given = {
+            name: torch.zeros(len(first), *shape[1:]) if value is None else value  # type: ignore[arg-type]
+            for (name, shape), value in zip(self.inputs.items(), (first, *others), strict=True)
+        }
+        return torch.from_numpy(self._session.run(None, {name: _plain(value) for name, value in given.items()})[0])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_session": None}
+
+
+def _plain(value: Tensor) -> NDArray[Any]:
+    """Whole numbers as int64, others as float32."""
+    kind = torch.float32 if value.is_floating_point() else torch.int64
+    return value.detach().to("cpu", kind).contiguous().numpy()  # type: ignore[no-any-return]

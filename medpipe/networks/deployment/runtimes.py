@@ -22,6 +22,8 @@ __all__ = ["RUNTIMES", "load_network", "runtime_identity"]
 
 RUNTIMES = ("torch", "onnx")
 
+Sizes = int | Sequence[int]
+
 
 def load_network(
     network: nn.Module,
@@ -29,7 +31,7 @@ def load_network(
     *,
     runtime: str = "torch",
     exported: str | Path | None = None,
-    image_size: int | Sequence[int] | None = None,
+    image_size: Sizes | Mapping[str, Sizes] | None = None,
     threads: int = 1,
     facts: Mapping[str, str] | None = None,
     output_order: Sequence[int] | None = None,
@@ -41,7 +43,7 @@ def load_network(
         weights: Its weight file.
         runtime: ``torch``, or ``onnx`` to let ONNX Runtime compute on the CPU.
         exported: File that ``medpipe export`` made of this network with these weights, for ``onnx``.
-        image_size: Size of the images, one number or one per axis.
+        image_size: Size of the images, one number or one per axis; or with the channels before; of several images by name.
         threads: Threads of ONNX Runtime; those of torch are set elsewhere.
         facts: What an exported file must say of itself besides: names of classes, ...
         output_order: Of the maps, see ``reorder_head``; an exported file has it already.
@@ -58,12 +60,7 @@ def load_network(
     onnx = OnnxNetwork(_named(exported), threads)
     if onnx.facts.get("weights_sha256") != _sha256(weights):
         raise RequestError(f"'{exported}' was not exported with the weights '{weights}'; export the bundle again")
-    expected = [image_size] * (len(onnx.shape) - 2) if isinstance(image_size, int) else image_size
-    if expected is not None and list(onnx.shape[2:]) != list(expected):
-        raise RequestError(
-            f"'{exported}' takes images of {_times(onnx.shape[2:])}, and this run has {_times(expected)}; "
-            "export the bundle with the same image_size=..."
-        )
+    _check_sizes(onnx, image_size, exported)
     for name, value in (facts or {}).items():
         if onnx.facts.get(name) != value:
             raise RequestError(
@@ -84,6 +81,29 @@ def runtime_identity(runtime: str = "torch", exported: str | Path | None = None)
         return {"name": runtime}
     require_packages(["onnxruntime"], "onnx")
     return {"name": runtime, "version": version("onnxruntime"), "exported_sha256": _sha256(_named(exported))}
+
+
+def _check_sizes(onnx: OnnxNetwork, image_size: Sizes | Mapping[str, Sizes] | None, exported: Any) -> None:
+    several = isinstance(image_size, Mapping)
+    if not several and len(onnx.inputs) != 1:
+        raise RequestError(f"'{exported}' takes {len(onnx.inputs)} inputs; expected a network of one image")
+    sizes = image_size if isinstance(image_size, Mapping) else dict.fromkeys(onnx.inputs, image_size)
+    for name, size in sizes.items():
+        if size is None:
+            continue
+        shape = onnx.inputs.get(name)
+        if shape is None:
+            raise RequestError(
+                f"'{exported}' takes {', '.join(onnx.inputs)}, and no image '{name}'; export this bundle"
+            )
+        expected = [size] * (len(shape) - 2) if isinstance(size, int) else list(size)
+        found = list(shape[len(shape) - len(expected) :])
+        if found != expected:
+            what = f"'{name}'" if several else "images"
+            raise RequestError(
+                f"'{exported}' takes {what} of {_times(found)}, and this run has "
+                f"{_times(expected)}; export the bundle with the same sizes (such as image_size=...)"
+            )
 
 
 def _named(exported: str | Path | None) -> Path:

@@ -85,17 +85,58 @@ def test_a_file_that_is_missing_or_damaged_is_refused(made, tmp_path) -> None:
             load_network(network(), made[0], runtime="onnx", exported=exported)
 
 
-class Sum(nn.Module):
-    def forward(self, left, right):
-        return left + right
+class Scaled(nn.Module):
+    """An image times a number of a table; the other image is not looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 1)
+
+    def forward(self, word, image, other):
+        return image * self.table(word)[..., None]
 
 
-def test_a_network_of_two_images_is_refused(tmp_path) -> None:
-    signature = Signature({"left": (1, 4, 4), "right": (1, 4, 4)}, ("pred",), dynamic_batch=False)
-    exported = export_network(Sum(), signature, "onnx", realistic={}, facts={})
-    (tmp_path / "pair.onnx").write_bytes(exported.files[".onnx"])
-    with pytest.raises(RequestError, match="takes 2 inputs"):
-        OnnxNetwork(tmp_path / "pair.onnx")
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """(weights, exported file) of a network of a word and two images, and the network."""
+    folder = tmp_path_factory.mktemp("several")
+    torch.manual_seed(0)
+    source = Scaled().eval()
+    torch.save(source.state_dict(), folder / "model.pt")
+    shapes = {"word": (1,), "image": (1, 4, 4), "other": (3, 6, 6)}
+    signature = Signature(shapes, ("pred",), dynamic_batch=True, whole={"word": 5})
+    facts = {"weights_sha256": hashlib.sha256((folder / "model.pt").read_bytes()).hexdigest()}
+    exported = export_network(source, signature, "onnx", realistic={}, facts=facts)
+    (folder / "model.onnx").write_bytes(exported.files[".onnx"])
+    return folder / "model.pt", folder / "model.onnx", source
+
+
+def test_whole_numbers_and_several_images_are_taken_and_none_for_one_that_is_not_looked_at(several) -> None:
+    weights, exported, source = several
+    there = load_network(
+        Scaled(), weights, runtime="onnx", exported=exported, image_size={"image": 4, "other": [3, 6, 6]}
+    )
+    words, images = torch.tensor([[4], [0]]), torch.rand(2, 1, 4, 4)
+    with torch.no_grad():
+        expected = source(words, images, None)
+    assert torch.equal(there(words, images, torch.rand(2, 3, 6, 6)), expected)
+    assert torch.equal(there(words, images, None), expected)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"image": 5}, "takes 'image' of 4 x 4, and this run has 5 x 5"),
+        ({"other": [1, 6, 6]}, "takes 'other' of 3 x 6 x 6, and this run has 1 x 6 x 6"),
+        ({"third": 4}, "takes word, image, other, and no image 'third'"),
+        (4, "takes 3 inputs; expected a network of one image"),
+        (None, "takes 3 inputs; expected a network of one image"),
+    ],
+)
+def test_a_file_of_other_images_is_refused(several, sizes, message) -> None:
+    weights, exported, _ = several
+    with pytest.raises(RequestError, match=message):
+        load_network(Scaled(), weights, runtime="onnx", exported=exported, image_size=sizes)
 
 
 def test_a_missing_package_is_named_with_its_extra(made, monkeypatch) -> None:
