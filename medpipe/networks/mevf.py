@@ -104,6 +104,8 @@ class DenoisingAutoencoder(nn.Module):
         self.smooth = nn.Conv2d(32, 32, 3, padding=1)
         self.up2 = nn.ConvTranspose2d(32, 64, 3, stride=2, padding=1, output_padding=1)
         self.image = nn.Conv2d(64, 1, 3, padding=1)
+        # A third faster on a CPU. Not for networks with batch normalisation, whose statistics torch then sums less exactly.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, images: Tensor) -> Tensor:
         """The code.
