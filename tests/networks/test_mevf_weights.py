@@ -88,12 +88,12 @@ def test_the_auto_encoder_takes_the_published_names() -> None:
     torch.manual_seed(0)
     reference, net = ReferenceAutoencoder(), DenoisingAutoencoder()
     net.load_state_dict(import_cdae_state_dict(reference.state_dict(), net))
-    x = torch.rand(1, 1, 16, 16)
+    reference, net, x = reference.double(), net.double(), torch.rand(1, 1, 16, 16).double()
     code = F.relu(
         reference.conv3(F.max_pool2d(F.relu(reference.conv2(F.max_pool2d(F.relu(reference.conv1(x)), 2))), 2))
     )
     up = F.relu(reference.tran_conv2(F.relu(reference.conv4(F.relu(reference.tran_conv1(code))))))
-    assert torch.equal(net(x), torch.sigmoid(reference.conv5(up)))
+    torch.testing.assert_close(net(x), torch.sigmoid(reference.conv5(up)), rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="1 unexpected: conv6.bias"):
         import_cdae_state_dict(reference.state_dict() | {"conv6.bias": torch.zeros(1)}, net)
 

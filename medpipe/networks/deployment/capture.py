@@ -59,6 +59,7 @@ def capture(network: nn.Module, signature: Signature) -> ExportedProgram:
     """
     registers = is_registration(network)
     plain: nn.Module = _PlainRegistration(_unfused(network)) if registers else copy.deepcopy(network).eval()
+    plain = plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     # A batch of 1 would be taken for a constant.
     example = tuple(signature.random_inputs(2 if signature.dynamic_batch else 1, seed=0))
     shapes = tuple({0: Dim("batch", min=1)} for _ in example) if signature.dynamic_batch else None
@@ -72,7 +73,7 @@ def capture(network: nn.Module, signature: Signature) -> ExportedProgram:
 
 
 def _unfused(network: nn.Module) -> nn.Module:
-    fast = optimize_for_inference(network).to(memory_format=torch.contiguous_format)
+    fast = optimize_for_inference(network)
     for module in list(fast.modules()):
         if isinstance(module, Cascade):
             module.fused = False
