@@ -290,6 +290,8 @@ def test_a_table_asks_of_each_image_what_stands_beside_it(data, trained, tmp_pat
         (["gone.png", "--question", "Is there a mass?"], "input 'gone.png' does not exist"),
         (["IMAGE"], "no question given; add --question TEXT"),
         (["--watch", "FOLDER"], "no question given; add --question TEXT"),
+        (["--watch", "FOLDER", "--question", "qqq zzz?"], "question 'qqq zzz?': no word of the question is known"),
+        (["TABLE", "watch=true"], "is no folder, and only folders can be watched"),
         (["IMAGE", "--question", " "], "--question is empty"),
         (["IMAGE", "--question", "$1 + 1"], "write it in words"),
         (["TABLE"], "lacks the column 'question'; it has image, text"),
@@ -379,7 +381,7 @@ def test_an_exported_file_gives_the_logits_of_torch_from_words_and_both_images(
         assert sizes == {"question": [12], "small": [1, 32, 32], "large": [1, 32, 32]}
         facts = {item.key: item.value for item in model.metadata_props}
         assert len(facts["answers"]) == 64  # which answers.json it goes with
-        assert facts["images"] == "small large"
+        assert (facts["attention"], facts["encoders"], facts["hidden"]) == ("ban", "both", "16")
         asked = [str(next((data / "images").glob("*.jpg"))), "--question", "Is there a mass?"]
         assert infer(trained, tmp_path / "torch", *asked, "explain=none") == 0
         there = [*asked, "--runtime", "onnx", "--exported", str(file)]
@@ -392,6 +394,12 @@ def test_an_exported_file_gives_the_logits_of_torch_from_words_and_both_images(
         assert infer(trained, tmp_path / "seen", *there, "explain=attention") == 2
         assert "explain=attention: this network does not say" in capsys.readouterr().err
         assert not (tmp_path / "seen").exists()
+        copied = tmp_path / "copied"  # without the training's record
+        copied.mkdir()
+        for name in ("model.pt", "questions.json", "answers.json"):
+            shutil.copy(trained / name, copied)
+        assert infer(copied, tmp_path / "san", *there, "attention=san") == 2
+        assert "was exported with attention ban, and this run has san" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -421,6 +429,19 @@ def test_monais_property_check_passes(data, trained, tmp_path, kind, files) -> N
 def test_medpipe_check_finds_the_bundle_sound(capsys) -> None:
     assert invoke(["check", NAME]) == 0
     assert f"{NAME}: sound" in capsys.readouterr().out
+
+
+def test_an_evaluation_watches_no_folder_and_asks_no_question_of_its_own(data, trained, tmp_path, capsys) -> None:
+    for option in ("watch=true", "question=Why"):
+        command = ["evaluate", NAME, f"dataset_dir={data}", f"weights={trained / 'model.pt'}", option]
+        assert invoke([*command, "-o", str(tmp_path / "out")]) == 2
+        assert f"{option.split('=')[0]} is for 'medpipe infer'" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_weights_have_the_layout_that_other_programs_take(pretrained, trained) -> None:
+    for path in (trained / "model.pt", *(folder / "model.pt" for folder in pretrained.values())):
+        assert all(value.is_contiguous() for value in torch.load(path, weights_only=True).values())
 
 
 def test_the_same_command_again_keeps_answers_and_another_question_is_another_run(

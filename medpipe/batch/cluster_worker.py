@@ -65,6 +65,11 @@ class Outbox:
         self._expected: dict[str, Future[Answer]] = {}
         self._fault: BaseException | None = None
 
+    @staticmethod
+    def hide(text: str) -> str:
+        """The text as it is: the run folder that it comes to hides what it knows of patients."""
+        return text
+
     def expect(self, case: str) -> Future[Answer]:
         """The result of a case that is going to be handed in."""
         future: Future[Answer] = Future()

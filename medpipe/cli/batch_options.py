@@ -123,6 +123,7 @@ class BatchOptions:
             **more,
         }
         values = {"weights": str(bundle.weights), **_config_values(bundle, mode, named), **given}
+        _check_values(mode, values)
         values |= self._cluster(bundle, mode, values)
         return values | (_dry_run(bundle, mode) if self.dry_run else {})
 
@@ -147,6 +148,19 @@ class BatchOptions:
                 "address": self.ray_address,
             }
         }
+
+
+_LEAST = {"limit": 0, "watch_settle": 0, "watch_idle": 0.1}
+
+
+def _check_values(mode: str, values: dict[str, Any]) -> None:
+    """What no part of a bundle looks at before results are written."""
+    for name, least in _LEAST.items():
+        value = values.get(name)
+        if isinstance(value, int | float) and value < least:
+            raise RequestError(f"{name} must be at least {least}, found {value}")
+    if mode == "evaluate" and (given := [name for name in ("watch", "question") if values.get(name)]):
+        raise RequestError(f"{given[0]} is for 'medpipe infer'; an evaluation takes its cases from the datalist")
 
 
 def _config_values(bundle: Bundle, mode: str, options: dict[str, Any]) -> dict[str, Any]:

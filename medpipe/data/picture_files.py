@@ -20,12 +20,12 @@ def find_pictures(root: Path, skip: tuple[str, ...] = ()) -> tuple[dict[str, Pat
 
     Args:
         root: The folder.
-        skip: Folders directly below it that are left out.
+        skip: Folders directly below it that are left out, in any case of letters.
     """
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root).parts
-        if path.suffix.lower() in SUFFIXES and inside[0] not in skip and path.is_file():
+        if path.suffix.lower() in SUFFIXES and inside[0].lower() not in skip and path.is_file():
             found[path.stem].append(path)
     twice = {stem: paths for stem, paths in found.items() if len(paths) > 1}
     findings = [

@@ -25,7 +25,7 @@ from medpipe.io.dicom_radiograph import patient_words_of
 from medpipe.io.privacy import PatientWords
 from medpipe.io.sources import Source
 
-__all__ = ["check_question", "find_questions", "listed_questions"]
+__all__ = ["check_watch", "find_questions", "listed_questions"]
 
 NOT_UNDERSTOOD = "no word of the question is known to the model"
 _COLUMNS = ("image", "question")
@@ -68,7 +68,7 @@ def find_questions(
         InputDataError: The table cannot be read, lacks a column, or has no rows.
     """
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    tables = [path for path in given if path.suffix.lower() == ".csv"]
+    tables = [path for path in given if path.suffix.lower() == ".csv" and not path.is_dir()]
     words = PatientWords() if privacy is None else privacy
     if tables:
         if len(given) > 1 or question is not None:
@@ -79,13 +79,23 @@ def find_questions(
     return _named([_understood(_asked(case, text), vocabulary) for case in images for text in texts])
 
 
-def check_question(question: str | Sequence[str] | None) -> None:
-    """Refuse what cannot be asked of images.
+def check_watch(paths: Paths, question: str | Sequence[str] | None, vocabulary: QuestionVocabulary) -> None:
+    """Refuse what could not be asked of anything that arrives in a folder.
+
+    Args:
+        paths: What is watched.
+        question: What is asked of each image.
+        vocabulary: The words that the network knows.
 
     Raises:
-        RequestError: There is no question, one is empty, or one is given twice.
+        RequestError: A path is no folder; there is no question, one is empty, given twice, or without any known word.
     """
-    _questions(question)
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        if not Path(path).is_dir():
+            raise RequestError(f"'{path}' is no folder, and only folders can be watched")
+    for text in _questions(question):
+        if not _is_understood(text, vocabulary):
+            raise RequestError(f"question '{text}': {NOT_UNDERSTOOD}; ask in words of its training questions")
 
 
 def _questions(question: str | Sequence[str] | None) -> list[str]:
@@ -108,10 +118,14 @@ def _asked(case: dict[str, Any], question: str, name: str = "") -> dict[str, Any
 
 
 def _understood(case: dict[str, Any], vocabulary: QuestionVocabulary) -> dict[str, Any]:
-    known = set(vocabulary.words) - {UNKNOWN}
-    if case["status"] == "pending" and not known.intersection(tokenize(case["question"], vocabulary.profile)):
+    if case["status"] == "pending" and not _is_understood(case["question"], vocabulary):
         return {**case, "status": "skipped", "reason": NOT_UNDERSTOOD, "refused": True}
     return case
+
+
+def _is_understood(question: str, vocabulary: QuestionVocabulary) -> bool:
+    known = set(vocabulary.words) - {UNKNOWN}
+    return bool(known.intersection(tokenize(question, vocabulary.profile)))
 
 
 def _named(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:

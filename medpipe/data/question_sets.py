@@ -237,9 +237,9 @@ def vocabulary_hashes(questions: QuestionVocabulary, answers: AnswerVocabulary) 
     }
 
 
-def exported_facts(questions: QuestionVocabulary, answers: AnswerVocabulary, images: Sequence[str]) -> dict[str, str]:
-    """What an exported network says of itself and must agree with: hashes of its vocabularies, and the images it looks at."""
-    return {**vocabulary_hashes(questions, answers), "images": " ".join(images)}
+def exported_facts(questions: QuestionVocabulary, answers: AnswerVocabulary, **options: Any) -> dict[str, str]:
+    """What an exported network says of itself and must agree with: hashes of its vocabularies, and what shapes it by name."""
+    return {**vocabulary_hashes(questions, answers), **{name: str(value) for name, value in options.items()}}
 
 
 def pictures_of_part(source: str | Path, part: str, *, test_fraction: float = 0.2, seed: int = 0) -> list[Entry]:

@@ -3,6 +3,7 @@
     trainset.json, testset.json        the split distributed with MEVF: lists of records, and with them imgid2idx.json
     VQA_RAD Dataset Public.json        the public home (osf.io/89kps): one list, the test questions by their phrase_type
     images/synpic<number>.jpg          or "VQA_RAD Image Folder/"; found by name in any depth of folders
+    vqarad_maml/, meta/, unlabeled/    copies for meta-learning, of MMQ and of our look-alike; left out here
 
 The split's files are used where both are there. From the public file, the test part is what ``test_freeform`` and
 ``test_para`` mark, and the framed question of a training record becomes a training question of its own, as in the split.

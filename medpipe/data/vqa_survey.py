@@ -68,7 +68,8 @@ def find_images(root: Path, survey: VqaSurvey, skip: tuple[str, ...] = ()) -> It
     files, findings = find_pictures(root, skip)
     yield from findings
     if not files:
-        yield error("no_images", f"no JPEG or PNG file in {root} or below it")
+        left_out = f", besides {' and '.join(skip)}, which are left out" if skip else ""
+        yield error("no_images", f"no JPEG or PNG file in {root} or below it{left_out}")
     wanted: set[str] = set()
     missing: set[str] = set()
     for row in (row for rows in survey.rows.values() for row in rows):

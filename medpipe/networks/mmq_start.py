@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,10 @@ from medpipe.networks.mmq import MMQ
 from medpipe.networks.mmq_weights import encoder_state_dict
 from medpipe.networks.state_dicts import check_state_dict, read_state_dict
 
-__all__ = ["start_mmq"]
+__all__ = ["SELECTION_FORMAT", "start_mmq"]
+
+SELECTION_FORMAT = "medpipe-meta-selection/2"
+"""Of the record beside model.pt of train_meta; in format 1 the chosen models stood in order of their rounds."""
 
 
 def start_mmq(
@@ -58,7 +62,7 @@ def start_mmq(
 def _load_encoders(network: MMQ, meta: str | Path | Sequence[str | Path]) -> None:
     encoders = network.visual.meta
     if isinstance(meta, str | Path):
-        parts, source = _of_one_file(meta)[: len(encoders)], f"pretrained_meta '{meta}'"  # type: ignore[arg-type]
+        parts, source = _best(_of_one_file(meta), len(encoders), meta), f"pretrained_meta '{meta}'"  # type: ignore[arg-type]
     else:
         parts, source = [_of_round(path) for path in meta], "pretrained_meta"
     if len(parts) != len(encoders):  # type: ignore[arg-type]
@@ -90,13 +94,32 @@ def _of_one_file(path: str | Path) -> list[dict[str, Tensor]]:
     return [found[number] for number in sorted(found)]
 
 
+def _best(parts: list[dict[str, Tensor]], count: int, path: str | Path) -> list[dict[str, Tensor]]:
+    """The first ones, where the record beside the file says that they stand best first."""
+    if len(parts) <= count:
+        return parts
+    record = Path(path).with_name("selection.json")
+    try:
+        said = json.loads(record.read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        said = "nothing"
+    if said != SELECTION_FORMAT:
+        raise RequestError(
+            f"pretrained_meta '{path}': holds {len(parts)} encoders, and the network has {count}; which are the best stands "
+            f"in {record.name} beside it ({SELECTION_FORMAT}; found {said}); give models={len(parts)}, or the files of "
+            "rounds, as [META/t0/model.pt, META/t2/model.pt]"
+        )
+    return parts[:count]
+
+
 def _of_round(path: str | Path) -> dict[str, Tensor]:
     try:
         return encoder_state_dict(_read(path))
     except ValueError as error:
         if isinstance(error, RequestError):
             raise
-        raise RequestError(f"pretrained_meta '{path}': {error}") from error
+        whole = "; model.pt of train_meta itself is given without brackets" if Path(path).name == "model.pt" else ""
+        raise RequestError(f"pretrained_meta '{path}': {error}{whole}") from error
 
 
 def _read(path: str | Path) -> dict[str, Tensor]:

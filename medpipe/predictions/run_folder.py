@@ -42,6 +42,8 @@ from medpipe.io.privacy import PatientWords
 from medpipe.predictions.fingerprints import sha256_of_file
 from medpipe.predictions.journal import CaseResult, FoundCase, Journal
 from medpipe.predictions.persistence import persistently
+from medpipe.predictions.question_attention import NAME as ATTENTION
+from medpipe.predictions.question_attention import write_question_attention
 from medpipe.predictions.tables import write_cases, write_marks, write_scores
 
 __all__ = ["RunFolder", "package_versions", "read_run", "sha256_of_file"]
@@ -217,8 +219,9 @@ class RunFolder:
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
         outputs = {path.relative_to(self.path).as_posix(): _facts_of(path) for path in files}
         facts = {name: value for name, value in result.facts.items() if name != "image"}
-        if "file" in facts:
-            facts["file"] = self.hide(str(facts["file"]))
+        for name in ("file", "question"):
+            if name in facts:
+                facts[name] = self.hide(str(facts[name]))
         self.journal.record(replace(result, reason=self.hide(result.reason), facts=facts, outputs=outputs))
 
     def record_with_files(self, result: CaseResult, files: dict[str, bytes]) -> None:
@@ -227,7 +230,10 @@ class RunFolder:
             path = self.case_folder(result.case) / name
             if path.parent != self.path / "cases" / result.case:
                 raise ValueError(f"file '{name}' does not lie in the folder of case '{result.case}'")
-            write_bytes(path, content)
+            if name == ATTENTION:  # the machine that wrote it did not know what names a patient
+                write_question_attention(path, json.loads(content), self.hide)
+            else:
+                write_bytes(path, content)
         self.record(result)
 
     def forget(self, cases: Sequence[FoundCase]) -> None:

@@ -14,12 +14,16 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from medpipe.batch.cluster import require_ray
 from medpipe.batch.cluster_worker import ClusterWorker, Outbox
 from medpipe.bundles import find_bundle
 from medpipe.cli.main import invoke
+from medpipe.data.question_cases import find_questions
+from medpipe.data.vqa_text import QuestionVocabulary
 from medpipe.errors import RequestError
 from medpipe.io.cases import find_radiographs
 
@@ -54,6 +58,22 @@ def test_a_worker_gives_results_with_the_content_of_their_files(campaign, tmp_pa
     for result, files in answers.values():
         assert list(files) == (["marks.png"] if result.status == "done" else [])
         assert all(content.startswith(b"\x89PNG") for content in files.values())
+
+
+def test_a_worker_answers_questions(tmp_path) -> None:
+    Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (64, 1))).save(tmp_path / "a.png")
+    bundle = find_bundle("radiology_vqa_mevf")
+    overrides = {"weights": str(bundle.weights), "num_workers": 0}
+    worker = ClusterWorker(json.dumps({"bundle": str(bundle.root), "mode": "infer", "overrides": overrides}))
+    assert worker.ready() == ""
+    questions = ["Is there a mass?", "Is this image normal?"]
+    for case in find_questions(
+        tmp_path, questions, QuestionVocabulary.load(bundle.weights.with_name("questions.json"))
+    ):
+        result, files = worker.infer(case)
+        assert (result.status, result.facts["question"]) == ("done", case["question"])
+        assert sorted(files) == ["attention.json", "image.png"]
+    worker.close()
 
 
 def test_a_worker_that_is_closed_leaves_no_file_and_what_a_killed_one_left_goes_with_the_next(

@@ -123,6 +123,10 @@ def test_decoding_processes_give_the_tables_of_a_run_without(study, tmp_path) ->
         (["retries=-1"], "must not be negative"),
         (["time_limit=0"], "must be positive"),
         (["threads=0"], "at least 1"),
+        (["limit=-1"], "limit must be at least 0, found -1"),
+        (["watch=true", "watch_settle=-1"], "watch_settle must be at least 0, found -1"),
+        (["watch=true", "watch_idle=0"], "watch_idle must be at least 0.1, found 0"),
+        (["exported=net.onnx"], "goes with runtime onnx"),
     ],
 )
 def test_a_wrong_option_is_refused_and_nothing_is_written(study, tmp_path, capsys, arguments, message) -> None:

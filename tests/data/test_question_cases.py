@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medpipe.data.question_cases import NOT_UNDERSTOOD, find_questions, listed_questions
+from medpipe.data.question_cases import NOT_UNDERSTOOD, check_watch, find_questions, listed_questions
 from medpipe.data.vqa_text import QuestionVocabulary
 from medpipe.errors import InputDataError, RequestError
 from medpipe.predictions.fingerprints import case_key
@@ -92,6 +92,26 @@ def test_a_table_that_is_none_is_refused(images, text, message) -> None:
 def test_a_request_without_a_question_is_refused(images, question, message) -> None:
     with pytest.raises(RequestError, match=message):
         find_questions(images, question, WORDS)
+
+
+def test_a_folder_may_end_as_tables_do(images) -> None:
+    folder = images.rename(images.with_name("in.csv"))
+    assert [case["case"] for case in find_questions(folder, "Is there a mass?", WORDS)] == ["a", "b"]
+    check_watch(folder, "Is there a mass?", WORDS)
+
+
+@pytest.mark.parametrize(
+    ("path", "question", "message"),
+    [
+        ("a.png", "Is there a mass?", r"a\.png' is no folder"),
+        ("gone", "Is there a mass?", "gone' is no folder"),
+        (".", None, "no question given"),
+        (".", ["Is there a mass?", "Why not"], f"question 'Why not': {NOT_UNDERSTOOD}"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(images, path, question, message) -> None:
+    with pytest.raises(RequestError, match=message):
+        check_watch(images / path, question, WORDS)
 
 
 def test_a_patient_of_a_header_is_hidden_in_names_of_a_table(write_dicom, ramp, tmp_path) -> None:

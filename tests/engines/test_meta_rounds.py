@@ -113,7 +113,7 @@ def test_each_round_leaves_its_data_its_training_and_its_network(root, whole) ->
 
 def test_the_chosen_encoders_are_numbered_in_one_file_without_their_last_layers(whole) -> None:
     report = json.loads((whole / "selection.json").read_text())
-    assert report["format"] == "medpipe-meta-selection/1"
+    assert report["format"] == "medpipe-meta-selection/2"
     assert len(report["chosen"]) == 2
     best = sorted(report["models"], key=lambda row: -row["fuse"])[:2]
     assert [row["round"] for row in best] == report["chosen"]

@@ -177,6 +177,13 @@ def test_a_training_starts_from_the_chosen_encoders(tmp_path, norms) -> None:
 
 def test_fewer_encoders_than_were_chosen_are_the_best(tmp_path) -> None:
     encoders = chosen(tmp_path / "model.pt", 3)
+    record = tmp_path / "selection.json"
+    for said in (None, "{}", '{"format": "medpipe-meta-selection/1"}'):  # nothing tells that the best come first
+        if said is not None:
+            record.write_text(said)
+        with pytest.raises(RequestError, match="which are the best stands in selection.json beside it.*give models=3"):
+            start_mmq(small(models=2), meta=tmp_path / "model.pt")
+    record.write_text('{"format": "medpipe-meta-selection/2"}')
     net = start_mmq(small(models=2), meta=tmp_path / "model.pt")
     for place in (0, 1):
         assert torch.equal(net.visual.meta[place].convolutions[2].weight, encoders[place].convolutions[2].weight)

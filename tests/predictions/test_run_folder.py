@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from medpipe.errors import RequestError
+from medpipe.io.privacy import PatientWords
 from medpipe.predictions.journal import CaseResult, FoundCase
 from medpipe.predictions.run_folder import RunFolder, read_run, sha256_of_file
 from medpipe.predictions.tables import read_table
@@ -187,6 +188,20 @@ def test_files_that_came_from_elsewhere_are_written_and_recorded(tmp_path, weigh
     for name in ("../x", "/x", "b/x"):
         with pytest.raises(ValueError, match="does not lie in the folder"):
             run.record_with_files(CaseResult("b", "done"), {name: b""})
+
+
+def test_a_question_that_came_from_elsewhere_names_no_patient(tmp_path, weights) -> None:
+    privacy = PatientWords()
+    privacy.add({"Canary", "Name"})
+    run = RunFolder(tmp_path / "out", bundle="b", weights=weights, privacy=privacy)
+    run.start()
+    words = ["has", "canary", "a", "mass"]
+    content = {"words": words, "known": [True] * 4, "weights": [0.25] * 4, "places": None}
+    result = CaseResult("a", "done", facts={"question": "Has Canary a mass?"})
+    run.record_with_files(result, {"attention.json": json.dumps(content).encode()})
+    written = json.loads((tmp_path / "out/cases/a/attention.json").read_text())
+    assert written == {**content, "words": ["has", "***", "a", "mass"]}
+    assert next(run.journal.results()).facts["question"] == "Has *** a mass?"
 
 
 def test_options_may_be_dataclasses_and_nothing_opaque(tmp_path, weights) -> None:

@@ -90,9 +90,15 @@ class TrainingCheckpoint:
 def save_tensors(content: Any, path: Path) -> None:
     """``torch.save``, to a file that appears whole or not at all.
 
+    A flat dictionary of tensors is written in torch's usual layout, whatever a network computes in: other programs and formats
+    (safetensors) take no other.
+
     Raises:
         InterruptedRunError: The disk is full or fails.
     """
+
+    if isinstance(content, Mapping):
+        content = {key: value.contiguous() if torch.is_tensor(value) else value for key, value in content.items()}
 
     def write() -> None:
         with atomic_writer(path) as stream:

@@ -56,13 +56,17 @@ def load_network(
         ValueError: The runtime is unknown.
     """
     if choose("runtime", runtime, RUNTIMES) == "torch":
+        if exported is not None:
+            raise RequestError(f"exported='{exported}' goes with runtime onnx; give --runtime onnx, or leave it out")
         return reorder_head(load_weights(network, weights), output_order)
     onnx = OnnxNetwork(_named(exported), threads)
     if onnx.facts.get("weights_sha256") != _sha256(weights):
         raise RequestError(f"'{exported}' was not exported with the weights '{weights}'; export the bundle again")
     _check_sizes(onnx, image_size, exported)
     for name, value in (facts or {}).items():
-        if onnx.facts.get(name) != value:
+        if name not in onnx.facts:
+            raise RequestError(f"'{exported}' does not say its {name}; export the bundle again")
+        if onnx.facts[name] != value:
             raise RequestError(
                 f"'{exported}' was exported with {name} {onnx.facts.get(name)}, and this run has {value}; "
                 "export the bundle with the same options"
@@ -102,7 +106,7 @@ def _check_sizes(onnx: OnnxNetwork, image_size: Sizes | Mapping[str, Sizes] | No
             what = f"'{name}'" if several else "images"
             raise RequestError(
                 f"'{exported}' takes {what} of {_times(found)}, and this run has "
-                f"{_times(expected)}; export the bundle with the same sizes (such as image_size=...)"
+                f"{_times(expected)}; export the bundle with the same sizes"
             )
 
 

@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -61,6 +62,13 @@ def test_pictures_for_meta_learning_lie_in_folders_of_classes_some_of_them_wrong
     assert right[("t0", "train"), True] + right[("t0", "train"), False] == 18
     assert 1 <= right[("t0", "train"), False] <= 11
     assert sum(right.values()) == 45
+
+
+def test_copies_for_meta_learning_are_no_pictures_of_questions(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "qas", tmp_path / "set" / "qas")
+    shutil.copytree(root / META, tmp_path / "set" / META.upper())
+    (found,) = [finding.message for finding in check(tmp_path / "set") if finding.code == "no_images"]
+    assert found.endswith("besides pathvqa_maml, which are left out")
 
 
 def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:

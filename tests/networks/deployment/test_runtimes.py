@@ -146,6 +146,28 @@ def test_a_missing_package_is_named_with_its_extra(made, monkeypatch) -> None:
             call()
 
 
+def test_a_file_without_its_runtime_is_refused(made) -> None:
+    with pytest.raises(RequestError, match="goes with runtime onnx"):
+        load_network(network(), made[0], exported=made[1])
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"attention": "san"}, "does not say its attention; export the bundle again"),
+        ({"bundle": "b"}, "was exported with bundle a, and this run has b"),
+    ],
+)
+def test_a_file_that_was_exported_with_other_options_is_refused(made, tmp_path, facts, message) -> None:
+    import onnx
+
+    model = onnx.load(made[1])
+    onnx.helper.set_model_props(model, {**{item.key: item.value for item in model.metadata_props}, "bundle": "a"})
+    onnx.save(model, tmp_path / "named.onnx")
+    with pytest.raises(RequestError, match=message):
+        load_network(network(), made[0], runtime="onnx", exported=tmp_path / "named.onnx", facts=facts)
+
+
 def test_an_unknown_runtime_is_refused(made) -> None:
     with pytest.raises(ValueError, match="torch, onnx"):
         load_network(network(), made[0], runtime="tensorrt")
