@@ -38,11 +38,13 @@ from medpipe.errors import RequestError
 from medpipe.io.atomic import write_text
 from medpipe.io.folders import sweep_partial_files
 from medpipe.metrics.meta_models import SELECTIONS, ModelScores, chosen_models, model_scores
-from medpipe.networks.mmq_start import SELECTION_FORMAT
 from medpipe.predictions.persistence import persistently
 
 __all__ = ["MetaRounds", "Selection"]
 
+_FORMAT = (
+    "medpipe-meta-selection/2"  # in 1 the chosen models stood in order of their rounds; networks/mmq_start.py reads it
+)
 _VOTES, _PROBABILITIES, _SCORES = 1, 2, 3  # what a seed is for
 
 
@@ -233,7 +235,7 @@ class MetaRounds:
                 }
             )
         rule = {"by": self.selection.by, "weight": self.selection.weight, "tanh": self.selection.squash}
-        content = {"format": SELECTION_FORMAT, "selection": rule, "chosen": chosen, "models": rows}
+        content = {"format": _FORMAT, "selection": rule, "chosen": chosen, "models": rows}
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()

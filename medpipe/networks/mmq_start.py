@@ -15,10 +15,10 @@ from medpipe.networks.mmq import MMQ
 from medpipe.networks.mmq_weights import encoder_state_dict
 from medpipe.networks.state_dicts import check_state_dict, read_state_dict
 
-__all__ = ["SELECTION_FORMAT", "start_mmq"]
+__all__ = ["start_mmq"]
 
-SELECTION_FORMAT = "medpipe-meta-selection/2"
-"""Of the record beside model.pt of train_meta; in format 1 the chosen models stood in order of their rounds."""
+_BEST_FIRST = "medpipe-meta-selection/2"
+"""Format of the record beside model.pt of train_meta; in 1 the chosen models stood in order of their rounds."""
 
 
 def start_mmq(
@@ -103,10 +103,10 @@ def _best(parts: list[dict[str, Tensor]], count: int, path: str | Path) -> list[
         said = json.loads(record.read_text(encoding="utf-8"))["format"]
     except (OSError, ValueError, KeyError, TypeError):
         said = "nothing"
-    if said != SELECTION_FORMAT:
+    if said != _BEST_FIRST:
         raise RequestError(
             f"pretrained_meta '{path}': holds {len(parts)} encoders, and the network has {count}; which are the best stands "
-            f"in {record.name} beside it ({SELECTION_FORMAT}; found {said}); give models={len(parts)}, or the files of "
+            f"in {record.name} beside it ({_BEST_FIRST}; found {said}); give models={len(parts)}, or the files of "
             "rounds, as [META/t0/model.pt, META/t2/model.pt]"
         )
     return parts[:count]
