@@ -42,9 +42,8 @@ from medpipe.predictions.persistence import persistently
 
 __all__ = ["MetaRounds", "Selection"]
 
-_FORMAT = (
-    "medpipe-meta-selection/2"  # in 1 the chosen models stood in order of their rounds; networks/mmq_start.py reads it
-)
+# In format 1 the chosen models stood in order of their rounds. networks/mmq_start.py reads it.
+_FORMAT = "medpipe-meta-selection/2"
 _VOTES, _PROBABILITIES, _SCORES = 1, 2, 3  # what a seed is for
 
 

@@ -1,7 +1,7 @@
-"""Seconds of one update of the trainings of question answering, at the papers' sizes, by the layout of images in memory.
+"""Seconds of one gradient of the trainings of question answering, at the papers' sizes, by the layout of images in memory.
 
-Updates with images channel by channel (as torch makes them) and with the layout of the package, whose auto-encoder has the
-channels of a place side by side, take turns; the fastest of each is shown, and how far their losses are apart. An update of
+Gradients with images channel by channel (as torch makes them) and with the layout of the package, whose auto-encoder has the
+channels of a place side by side, take turns; the fastest of each is shown, and how far their losses are apart. That of
 MMQ's meta-learning is timed as it is.
 
     python scripts/bench/vqa_training.py --threads 1
@@ -48,10 +48,10 @@ def denoising(network: nn.Module) -> Tensor:
     return loss.detach()
 
 
-def update_seconds(
+def gradient_seconds(
     network: nn.Module, loss: Callable[[nn.Module], Tensor], repeats: int
 ) -> tuple[dict[str, float], float]:
-    """The fastest update in either layout, and how far their losses are apart."""
+    """The fastest gradient in either layout, and how far their losses are apart."""
     layouts = {"channels first": copy.deepcopy(network).to(memory_format=torch.contiguous_format), "ours": network}
     times: dict[str, list[float]] = {name: [] for name in layouts}
     losses: dict[str, Tensor] = {}
@@ -66,7 +66,7 @@ def update_seconds(
 
 
 def meta_seconds(profile: str, repeats: int) -> float:
-    """The fastest update of a round of MMQ, 5 first-order inner steps."""
+    """The fastest gradient of a round of MMQ, 5 first-order inner steps."""
     episodes, ways, support, query, colours = {"rad": (5, 3, 3, 3, 1), "path_vqa": (4, 5, 5, 15, 3)}[profile]
     classes = ways + 1
     network = MetaLearner(classes, profile=profile).train()
@@ -96,13 +96,13 @@ def main() -> None:
         "MMQ + MEVF": (lambda: MMQ(WORDS, ANSWERS, models=2, with_cdae=True), questions),
         "auto-encoder": (DenoisingAutoencoder, denoising),
     }
-    print("| update of 32 | channels first, s | ours, s | losses apart |\n|---|---|---|---|")
+    print("| gradient of a batch of 32 | channels first, s | ours, s | losses apart |\n|---|---|---|---|")
     for name, (make, loss) in trainings.items():
         torch.manual_seed(0)
-        seconds, apart = update_seconds(make().train(), loss, options.repeats)
+        seconds, apart = gradient_seconds(make().train(), loss, options.repeats)
         first, ours = seconds.values()
         print(f"| {name} | {first:.2f} | {ours:.2f} | {apart:.1e} |", flush=True)
-    print("\n| update of MMQ's meta-learning | s |\n|---|---|")
+    print("\n| gradient of MMQ's meta-learning | s |\n|---|---|")
     for profile in ("rad", "path_vqa"):
         print(f"| {profile} | {meta_seconds(profile, options.repeats):.2f} |", flush=True)
 
