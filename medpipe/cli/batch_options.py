@@ -154,7 +154,7 @@ _LEAST = {"limit": 0, "watch_settle": 0, "watch_idle": 0.1}
 
 
 def _check_values(mode: str, values: dict[str, Any]) -> None:
-    """What no part of a bundle looks at before results are written."""
+    """Refuse numbers, and options of another mode, that parts of a bundle would see only after the run has begun."""
     for name, least in _LEAST.items():
         value = values.get(name)
         if isinstance(value, int | float) and value < least:

@@ -50,11 +50,8 @@ PUBLIC = "VQA_RAD Dataset Public.json"
 FILES = {"training": "trainset.json", "test": "testset.json"}
 _SPELT = {"PRSE": "PRES", "ATRIB": "ATTRIB"}
 _NEEDED = ("qid", "image_name", "question", "answer", "answer_type")
-_ASIDE = (
-    "meta",
-    "unlabeled",
-    "vqarad_maml",
-)  # pictures for pretraining, some of them the same as those of the questions
+_ASIDE = ("meta", "unlabeled", "vqarad_maml")
+"""Pictures for pretraining, some of them the same as those of the questions."""
 
 
 def check(root: Path) -> list[Finding]:
